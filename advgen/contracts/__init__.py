@@ -1,0 +1,1 @@
+"""Checks that every plug-in must pass, and toys with known answers."""

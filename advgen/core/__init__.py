@@ -1,0 +1,1 @@
+"""The words of the platform: specs, types, budgets, goals, spaces, targets."""

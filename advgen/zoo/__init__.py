@@ -1,0 +1,1 @@
+"""Networks with known architectures and the weights that are shipped."""

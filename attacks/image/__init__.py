@@ -1,0 +1,1 @@
+"""Attacks on pixels with a fixed budget."""

@@ -1,0 +1,1 @@
+"""Attacks of other libraries, run inside our judge, meter and budgets."""

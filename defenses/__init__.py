@@ -1,0 +1,1 @@
+"""Defenses: purifiers, detectors and hardenings, one file a method."""

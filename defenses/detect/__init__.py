@@ -1,0 +1,1 @@
+"""Detectors: images to a score, higher is more suspect."""

@@ -1,0 +1,1 @@
+"""Hardenings: training that gives a new target."""

@@ -1,0 +1,1 @@
+"""Purifiers: images to images."""

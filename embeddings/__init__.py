@@ -1,0 +1,1 @@
+"""Text: corpora, word vectors and encoders."""

@@ -1,0 +1,1 @@
+"""Studies: cells, knowledge, judge, store, statistics and reports."""

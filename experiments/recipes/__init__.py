@@ -1,0 +1,1 @@
+"""Recipes: how each shipped or trained network came to be."""

@@ -1,0 +1,26 @@
+"""What every test shares: one thread, a private home for caches, and the place of real data."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """With two threads a forked child hangs in its first forward; and `-n 2` has two processes."""
+    import torch
+
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real images, text and weights beside the checkout; absent on most machines."""
+    folder = Path(__file__).resolve().parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("needs the real data folder beside the checkout (../shared/data)")
+    return folder
