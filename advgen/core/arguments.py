@@ -27,7 +27,7 @@ def checked(plugin: Plugin, given: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         if name in plugin.assembled:
             if value is None or isinstance(value, str | int | float):
-                raise BadArgument(f"{name!r} of {plugin.name} is not an argument: {_who_gives(name)}.")
+                raise BadArgument(f"{name!r} of {plugin.name} is not an argument: {who_gives(name)}.")
             values[name] = value
         elif name not in known:
             raise UnknownName.among(f"argument of {plugin.name}", name, known)
@@ -42,6 +42,13 @@ def checked(plugin: Plugin, given: Mapping[str, Any]) -> dict[str, Any]:
 def defaults_of(plugin: Plugin) -> dict[str, Any]:
     """The default of every argument that has one, without importing the plug-in."""
     return {f.name: value_of(f.default) for f in plugin.arguments if f.default is not None}
+
+
+def who_gives(name: str) -> str:
+    """Where a field comes from that is not an argument."""
+    if name == "budget":
+        return "the study's or the command's budget sets it"
+    return f"the platform fills it with a {name.replace('_', ' ')}"
 
 
 def convert(value: Any, annotation: str, name: str) -> Any:
@@ -149,9 +156,3 @@ def _int(value: Any, name: str) -> int:
     if not as_number.is_integer():
         raise BadArgument(f"{name} must be a whole number, got {value!r}.")
     return int(as_number)
-
-
-def _who_gives(name: str) -> str:
-    if name == "budget":
-        return "the study's budgets set it"
-    return f"the platform fills it with a {name.replace('_', ' ')}"

@@ -15,8 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from advgen.core.arguments import checked, defaults_of
-from advgen.core.errors import BadFile, MissingFile, UnknownName, UserError
+from advgen.core.arguments import checked, defaults_of, who_gives
+from advgen.core.errors import BadArgument, BadFile, MissingFile, UnknownName, UserError
 from advgen.core.plugins import Plugin, read_card, read_module, read_yaml_study
 
 
@@ -26,6 +26,7 @@ class Kind(NamedTuple):
     package: str
     families: bool = False  # name = family/method; otherwise name = file
     class_required: bool = False
+    dashes: bool = False  # fashion_mnist.py is called fashion-mnist, as the data set itself is
     subfolder: str = ""
     suffixes: tuple[str, ...] = (".py",)
     card_kinds: tuple[str, ...] = ()  # for cards: only those of these kinds
@@ -35,12 +36,12 @@ KINDS: Mapping[str, Kind] = {
     "attacks": Kind("advgen.attacks", families=True, class_required=True),
     "defenses": Kind("advgen.defenses", families=True, class_required=True),
     "targets": Kind("advgen.zoo", subfolder="weights", suffixes=(".json",), card_kinds=("classifier", "detector")),
-    "data": Kind("advgen.experiments.data"),
+    "data": Kind("advgen.experiments.data", class_required=True, dashes=True),
     "generators": Kind("advgen.generators"),
     "encoders": Kind("advgen.embeddings.encoders"),
     "metrics": Kind("advgen.metrics"),
     "studies": Kind("advgen.experiments.studies", suffixes=(".py", ".yaml")),
-    "recipes": Kind("advgen.experiments.recipes"),
+    "recipes": Kind("advgen.experiments.recipes", class_required=True),
     "weights": Kind("advgen.zoo", subfolder="weights", suffixes=(".json",)),
 }
 
@@ -109,6 +110,9 @@ def create(kind: str, name: str, /, **args: Any) -> Any:
     """
     plugin = _sound(kind, name)
     values = checked(plugin, args)
+    for field in plugin.fields:
+        if field.name in plugin.assembled and field.default is None and field.name not in values:
+            raise BadArgument(f"{kind_singular(kind)} {name!r} needs a {field.name}: {who_gives(field.name)}.")
     return _class_of(plugin)(**values)
 
 
@@ -178,7 +182,8 @@ def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
 def _built_in(kind: str, file: Path, family: str) -> Plugin:
     inside = f"{family}/{file.stem}" if family else file.stem
     module = f"{KINDS[kind].package}.{inside.replace('/', '.')}" if file.suffix == ".py" else ""
-    return Plugin(kind, inside, file=str(file), module=module)
+    name = inside.replace("_", "-") if KINDS[kind].dashes else inside
+    return Plugin(kind, name, file=str(file), module=module)
 
 
 def _from_entry_points(kind: str) -> list[Plugin]:
