@@ -48,7 +48,7 @@ class Meter:
             def hook(gradient: Tensor) -> None:
                 self.backwards += images
 
-            outputs.register_hook(hook)
+            outputs.register_hook(hook)  # type: ignore[no-untyped-call]
 
 
 class Counted:

@@ -34,7 +34,7 @@ class DataSpec(NamedTuple):
 
     name: str
     split: str = "test"
-    count: int = 0
+    count: int = 0  # type: ignore[assignment]  # tuple.count is hidden on purpose
     size: int | None = None
     args: Args = ()
 
