@@ -213,7 +213,9 @@ def _with_class(plugin: Plugin, node: ast.ClassDef, lines: list[str], *, strict:
             case ast.AnnAssign(target=ast.Name(id=name), annotation=annotation, value=value):
                 written = ast.unparse(annotation)
                 if "ClassVar" not in written:
-                    fields.append(Field(name, written, _default(name, value), _comment(item, lines), item.lineno))
+                    fields.append(
+                        Field(name, written, _default(name, value, lines), _comment(item, lines), item.lineno)
+                    )
                 elif name in LITERALS and value is not None:
                     literals[name] = _literal(name, value)
                     where[name] = item.lineno
@@ -237,15 +239,21 @@ def _literal(name: str, node: ast.expr) -> Any:
         raise _Broken(node.lineno, f"{name} is not a literal: {error}") from None
 
 
-def _default(name: str, node: ast.expr | None) -> str | None:
+def _default(name: str, node: ast.expr | None, lines: list[str]) -> str | None:
     """The default as written, of `field(default=...)` the default alone."""
     if node is None:
         return None
     _literal(f"the default of {name}", node)
     if isinstance(node, ast.Call):
         inner = next(k for k in node.keywords if k.arg in ("default", "default_factory"))
-        return ast.unparse(inner.value) if inner.arg == "default" else repr(_value(node))
-    return ast.unparse(node)
+        return _as_written(inner.value, lines) if inner.arg == "default" else repr(_value(node))
+    return _as_written(node, lines)
+
+
+def _as_written(node: ast.expr, lines: list[str]) -> str:
+    if node.lineno != node.end_lineno:
+        return ast.unparse(node)
+    return lines[node.lineno - 1].encode()[node.col_offset : node.end_col_offset].decode()
 
 
 def _comment(item: ast.AnnAssign, lines: list[str]) -> str:
@@ -262,7 +270,7 @@ def _comment(item: ast.AnnAssign, lines: list[str]) -> str:
     else:
         parts = []
         for line in reversed(lines[: item.lineno - 1]):
-            if not line.strip().startswith("#"):
+            if not line.strip().startswith("#") or len(line) - len(line.lstrip()) != item.col_offset:
                 break
             parts.insert(0, line)
     return " ".join(part.strip().lstrip("#").strip() for part in parts)
