@@ -1,14 +1,13 @@
 """Where published data sets lie, and our readers of their files (idx, npz, CIFAR binary): nothing is unpickled freely.
 
-Folders searched, in this order: `$ADVGEN_DATA/images/<name>`, then `images/<name>` in the platform's cache folder.
-Files may be gzipped or not, and lie in the folder itself or where torchvision unpacks them. Nothing is downloaded.
+Looked for in `images/<name>` of the data folder ($ADVGEN_DATA, else the platform's cache folder). Files may be gzipped
+or not, and lie in the folder itself or where torchvision unpacks them. Nothing is downloaded.
 """
 
 import gzip
 import io
 import os
 import pickle
-import sys
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -17,28 +16,15 @@ from typing import IO, Any
 
 import numpy as np
 
+from advgen.core.checkpoints import data_home
 from advgen.core.errors import BadFile, MissingFile
 
 IDX_IMAGES, IDX_LABELS = 0x803, 0x801  # magic numbers: unsigned bytes in three dimensions, in one
 
 
-def cache_folder() -> Path:
-    """The platform's own folder for what can be made or fetched again; $ADVGEN_CACHE, else the system's place."""
-    if os.environ.get("ADVGEN_CACHE"):
-        return Path(os.environ["ADVGEN_CACHE"]).expanduser()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "advgen"
-
-
-def folders(name: str) -> tuple[Path, ...]:
-    """Where the data set `name` may lie, first come first taken."""
-    roots = [Path(os.environ["ADVGEN_DATA"]).expanduser()] if os.environ.get("ADVGEN_DATA") else []
-    return tuple(root / "images" / name for root in (*roots, cache_folder()))
+def folder(name: str) -> Path:
+    """Where the data set `name` lies."""
+    return data_home() / "images" / name
 
 
 def locate(name: str, choices: Sequence[str], remedy: str) -> Path:
@@ -47,13 +33,12 @@ def locate(name: str, choices: Sequence[str], remedy: str) -> Path:
     Raises:
         MissingFile: none does; says which file, where to put it, and `remedy`, how to get it.
     """
-    for folder in folders(name):
-        for choice in choices:
-            for path in (folder / choice, folder / f"{choice}.gz"):
-                if path.is_file():
-                    return path
-    first = folders(name)[0]
-    where = f"put it into {first}" + ("" if os.environ.get("ADVGEN_DATA") else " or set ADVGEN_DATA to a data folder")
+    home = folder(name)
+    for choice in choices:
+        for path in (home / choice, home / f"{choice}.gz"):
+            if path.is_file():
+                return path
+    where = f"put it into {home}" + ("" if os.environ.get("ADVGEN_DATA") else " or set ADVGEN_DATA to a data folder")
     raise MissingFile(f"data set {name!r} needs the file {choices[0]}: {where}; {remedy}.")
 
 

@@ -60,17 +60,17 @@ class CIFAR10:
 
 def _official(official: Literal["train", "test"]) -> tuple[np.ndarray, np.ndarray]:
     batches = TEST_BATCHES if official == "test" else TRAIN_BATCHES
-    for folder in _files.folders(NAME):
-        parts = [(int(found[1]), path) for path in folder.glob("*.npz") if (found := _part(official, path))]
-        if parts:
-            return _files.read_npz(max(parts)[1], ("images", "labels"))
-        for inside, suffix, read in (
-            ("cifar-10-batches-bin", ".bin", _files.read_cifar_binary),
-            ("cifar-10-batches-py", "", _files.read_cifar_python),
-        ):
-            paths = [folder / inside / f"{batch}{suffix}" for batch in batches]
-            if all(path.is_file() for path in paths):
-                return _joined(paths, read)
+    home = _files.folder(NAME)
+    parts = [(int(found[1]), path) for path in home.glob("*.npz") if (found := _part(official, path))]
+    if parts:
+        return _files.read_npz(max(parts)[1], ("images", "labels"))
+    for inside, suffix, read in (
+        ("cifar-10-batches-bin", ".bin", _files.read_cifar_binary),
+        ("cifar-10-batches-py", "", _files.read_cifar_python),
+    ):
+        paths = [home / inside / f"{batch}{suffix}" for batch in batches]
+        if all(path.is_file() for path in paths):
+            return _joined(paths, read)
     remedy = "or unpack there the folder cifar-10-batches-py or cifar-10-batches-bin of the published archive"
     part = f"cifar10_{official}_{10_000 if official == 'test' else 50_000}.npz"
     return _files.read_npz(_files.locate(NAME, (part,), remedy), ("images", "labels"))
