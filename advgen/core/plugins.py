@@ -257,22 +257,15 @@ def _as_written(node: ast.expr, lines: list[str]) -> str:
 
 
 def _comment(item: ast.AnnAssign, lines: list[str]) -> str:
-    """The comment behind a field and on deeper lines under it, else the lines above it."""
+    """The comment behind a field, else the lines above it."""
     assert item.end_lineno is not None
-    last = lines[item.end_lineno - 1]
-    behind = last.encode()[item.end_col_offset :].decode().strip()
-    if behind.startswith("#"):
-        parts = [behind]
-        for line in lines[item.end_lineno :]:
-            if not line.strip().startswith("#") or len(line) - len(line.lstrip()) <= item.col_offset:
-                break
-            parts.append(line)
-    else:
-        parts = []
-        for line in reversed(lines[: item.lineno - 1]):
-            if not line.strip().startswith("#") or len(line) - len(line.lstrip()) != item.col_offset:
-                break
-            parts.insert(0, line)
+    behind = lines[item.end_lineno - 1].encode()[item.end_col_offset :].decode().strip()
+    above: list[str] = []
+    for line in reversed(lines[: item.lineno - 1]):
+        if not line.strip().startswith("#"):
+            break
+        above.insert(0, line)
+    parts = [behind] if behind.startswith("#") else above
     return " ".join(part.strip().lstrip("#").strip() for part in parts)
 
 

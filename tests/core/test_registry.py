@@ -1,6 +1,7 @@
 """A plug-in is a file: it is listed without being imported, found by name, and built from checked arguments."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 import textwrap
@@ -43,8 +44,7 @@ class Mover:
     # size of one step,
     # in units of pixels
     size: float = 8 / 255
-    clamp: bool = True  # keep [0, 1],
-    #                     always
+    clamp: bool = True  # keep [0, 1]
     mode: Literal["sign", "raw"] = "sign"
     weights: tuple[float, ...] = field(default=(1.0, 0.5))
     tiny: float = 1e-8
@@ -94,7 +94,7 @@ def test_arguments_are_shown_as_they_are_written_with_their_comments(folder: Pat
     shown = {f.name: (f.default, f.comment) for f in registry.describe("attacks", "image/mover").arguments}
     assert shown["steps"] == ("40", "gradient steps")
     assert shown["size"] == ("8 / 255", "size of one step, in units of pixels")
-    assert shown["clamp"] == ("True", "keep [0, 1], always")
+    assert shown["clamp"] == ("True", "keep [0, 1]")
     assert shown["mode"] == ('"sign"', "")
     assert shown["weights"] == ("(1.0, 0.5)", "")
     assert shown["tiny"] == ("1e-8", "")
@@ -299,8 +299,6 @@ def test_targets_are_the_weights_of_classifiers_and_detectors(tmp_path: Path, mo
     weights.mkdir(parents=True)
     (weights.parent / "__init__.py").write_text("")
     card = Card("a", "classifier", "digits", {}, 0, "", "", {}, {}, "MIT")
-    import json
-
     (weights / "digits.json").write_text(json.dumps(card._asdict()))
     (weights / "dae.json").write_text(json.dumps(card._replace(kind="autoencoder")._asdict()))
     (weights / "cut.json").write_text('{"name":')
