@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats as distributions
 
 from advgen.core.errors import BadArgument
-from advgen.experiments.stats import Rate, rate
+from advgen.experiments.stats import Rate, bootstrap, quantiles, rate
 
 FALSE_ALARM_RATES = (0.05, 0.01, 0.001)
 
@@ -108,35 +108,27 @@ def clustered_auc(
     """AUC with an interval from resampling whole clusters, which carry their clean and their adversarial images
     along.
     """
-    clean, adversarial = np.asarray(clean, float), np.asarray(adversarial, float)
-    keep_c, keep_a = np.isfinite(clean), np.isfinite(adversarial)
-    names = np.concatenate([np.asarray(clean_clusters, str)[keep_c], np.asarray(adversarial_clusters, str)[keep_a]])
-    clean, adversarial = clean[keep_c], adversarial[keep_a]
-    plain = auc(clean, adversarial, level=level)
-    kinds, index = np.unique(names, return_inverse=True)
-    if plain.value is None or plain.value in (0.0, 1.0) or len(kinds) < 3:
+    scores = np.concatenate([np.asarray(clean, float), np.asarray(adversarial, float)])
+    names = np.concatenate([np.asarray(clean_clusters, str), np.asarray(adversarial_clusters, str)])
+    suspect = np.arange(len(scores)) >= len(clean)
+    kept = np.isfinite(scores)
+    scores, names, suspect = scores[kept], names[kept], suspect[kept]
+    plain = auc(scores[~suspect], scores[suspect], level=level)
+    if plain.value is None or plain.value in (0.0, 1.0) or len(np.unique(names)) < 3:
         return plain
-    index_c, index_a = index[: len(clean)], index[len(clean) :]
-    # wins[i, j]: how often cluster i's adversarial images beat cluster j's clean ones
-    order = np.argsort(clean)
-    wins = np.zeros((len(kinds), len(kinds)))
-    indicator = np.zeros((len(clean) + 1, len(kinds)))
-    indicator[1:] = np.cumsum(np.eye(len(kinds))[index_c[order]], axis=0)
-    ranked = clean[order]
-    beaten = (
-        indicator[np.searchsorted(ranked, adversarial, "left")]
-        + indicator[np.searchsorted(ranked, adversarial, "right")]
-    )
-    np.add.at(wins, index_a, beaten / 2)
-    of_clean, of_adversarial = np.bincount(index_c, minlength=len(kinds)), np.bincount(index_a, minlength=len(kinds))
-    weights = np.random.default_rng(seed).multinomial(
-        len(kinds) - 1, np.full(len(kinds), 1 / len(kinds)), size=resamples
-    )
-    weights = weights.astype(float)
-    pairs = (weights @ of_adversarial) * (weights @ of_clean)
-    areas = ((weights @ wins) * weights).sum(1)[pairs > 0] / pairs[pairs > 0]
-    low, high = np.quantile(areas, [0.5 - level / 2, 0.5 + level / 2])
-    return plain._replace(low=float(low), high=float(high))
+    areas = bootstrap(lambda weights: weighted_auc(scores, suspect, weights), names, resamples=resamples, seed=seed)
+    return Area(plain.value, *quantiles(areas, level), plain.clean, plain.adversarial)
+
+
+def weighted_auc(scores: np.ndarray, suspect: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Areas (B,) of scores (N,) under bootstrap weights (B, N); NaN where a side has no weight."""
+    order = np.argsort(scores[~suspect])
+    ranked, of_clean, of_suspect = scores[~suspect][order], weights[:, ~suspect][:, order], weights[:, suspect]
+    below = np.concatenate([np.zeros((len(weights), 1)), np.cumsum(of_clean, axis=1)], axis=1)
+    beaten = [below[:, np.searchsorted(ranked, scores[suspect], side)] for side in ("left", "right")]
+    pairs = of_suspect.sum(1) * of_clean.sum(1)
+    won = (of_suspect * (beaten[0] + beaten[1])).sum(1) / 2
+    return np.where(pairs > 0, won / np.maximum(pairs, 1), np.nan)
 
 
 def operating_points(
@@ -167,7 +159,7 @@ def operating_points(
 
 
 def refusal(false_alarm_rate: float, n: int) -> str:
-    """Why `n` calibration images cannot carry this false-alarm rate; empty when they can (at least ten false alarms)."""
+    """Why `n` calibration images cannot carry this false-alarm rate; empty when they can (ten false alarms)."""
     needed = ceil(10 / false_alarm_rate - 1e-9)
     if n >= needed:
         return ""

@@ -6,7 +6,7 @@ exact form; Holm 1979; Connor 1987 (Biometrics 43:207) for sample sizes; Chen et
 for k queries.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from math import ceil, sqrt
 from typing import Literal, NamedTuple
 
@@ -104,23 +104,32 @@ def bootstrap_mean(
     n = len(values)
     if n == 0:
         return Estimate(None, None, None, 0, 0, None)
-    groups = [np.unique(np.asarray(f, dtype=str)[kept], return_inverse=True)[1] for f in factors] or [np.arange(n)]
-    groups = [g for g in groups if g.max() > 0] or [np.zeros(n, dtype=int)]  # a factor of one level adds no chance
-    sizes = tuple(int(g.max()) + 1 for g in groups)
+    groups, sizes = _groups([np.asarray(f)[kept] for f in factors] or [np.arange(n)], n)
     clusters = max(sizes)
     mean = float(values.mean())
     if clusters == 1 or values.min() == values.max():
         low, high = _constant(values, clusters, level, bounds)
         p = None if relation is None else _constant_p(mean, clusters, relation)
         return Estimate(mean, low, high, n, clusters, p)
-    flat = np.ravel_multi_index(groups, sizes)
-    cells = int(np.prod(sizes))
-    sums = np.bincount(flat, weights=values, minlength=cells).reshape(sizes)
-    counts = np.bincount(flat, minlength=cells).reshape(sizes).astype(float)
-    means = _resampled_means(sums, counts, resamples, np.random.default_rng(seed))
-    low, high = _ends(means, mean, sums, counts, level) if method == "bca" else _quantiles(means, level)
-    p = None if relation is None else _bootstrap_p(means, relation)
+    means = np.concatenate([w @ values / w.sum(1) for w in _weights(groups, sizes, resamples, seed)])
+    low, high = _bca(means, values, groups[0], level) if method == "bca" else quantiles(means, level)
+    p = None if relation is None else bootstrap_p(means, relation)
     return Estimate(mean, low, high, n, clusters, p)
+
+
+def bootstrap(
+    statistic: Callable[[np.ndarray], np.ndarray],
+    *factors: Sequence[object] | np.ndarray,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> np.ndarray:
+    """A statistic of weighted samples, weights (B, N) to values (B,), over bootstrap weights of whole groups (N,).
+
+    Factors as in `bootstrap_mean`. Values that a resample leaves undefined (NaN) are dropped.
+    """
+    groups, sizes = _groups(factors, len(np.asarray(factors[0])))
+    values = np.concatenate([statistic(w) for w in _weights(groups, sizes, resamples, seed)])
+    return values[~np.isnan(values)]
 
 
 def paired_bootstrap(
@@ -256,44 +265,50 @@ def detectable_difference(n: int, discordant: float, *, power: float = 0.8, leve
     return high
 
 
-def _resampled_means(sums: np.ndarray, counts: np.ndarray, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    means = []
-    block = max(1, CHUNK // max(sums.shape))
-    for start in range(0, resamples, block):
-        size = min(block, resamples - start)
-        weights = [rng.multinomial(m - 1, np.full(m, 1 / m), size=size).astype(float) for m in sums.shape]
-        if len(weights) == 1:
-            above, below = weights[0] @ sums, weights[0] @ counts
-        else:
-            above = ((weights[0] @ sums) * weights[1]).sum(1)
-            below = ((weights[0] @ counts) * weights[1]).sum(1)
-        means.append(above[below > 0] / below[below > 0])
-    return np.concatenate(means)
-
-
-def _quantiles(means: np.ndarray, level: float) -> tuple[float, float]:
-    low, high = np.quantile(means, [0.5 - level / 2, 0.5 + level / 2])
+def quantiles(values: np.ndarray, level: float) -> tuple[float, float]:
+    """The central interval of bootstrap values."""
+    low, high = np.quantile(values, [0.5 - level / 2, 0.5 + level / 2])
     return float(low), float(high)
 
 
-def _ends(means: np.ndarray, mean: float, sums: np.ndarray, counts: np.ndarray, level: float) -> tuple[float, float]:
+def bootstrap_p(values: np.ndarray, relation: Relation) -> float:
+    """p-value against zero from bootstrap values, never below 1 / (B + 1)."""
+    not_above = (1 + (values <= 0).sum()) / (len(values) + 1)
+    not_below = (1 + (values >= 0).sum()) / (len(values) + 1)
+    return float({"greater": not_above, "less": not_below}.get(relation, min(1.0, 2 * min(not_above, not_below))))
+
+
+def _groups(factors: Sequence[Sequence[object] | np.ndarray], n: int) -> tuple[list[np.ndarray], tuple[int, ...]]:
+    groups = [np.unique(np.asarray(f, dtype=str), return_inverse=True)[1] for f in factors]
+    # a factor of one level adds no chance
+    groups = [g for g in groups if g.max(initial=0) > 0] or [np.zeros(n, dtype=int)]
+    return groups, tuple(int(g.max(initial=0)) + 1 for g in groups)
+
+
+def _weights(groups: list[np.ndarray], sizes: tuple[int, ...], resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Blocks (b, N) of bootstrap weights: the product of each factor's multinomial counts; empty draws are left out."""
+    rng = np.random.default_rng(seed)
+    block = max(1, CHUNK // max(len(groups[0]), 1))
+    for start in range(0, resamples, block):
+        draws = min(block, resamples - start)
+        weights = np.ones((draws, len(groups[0])))
+        for group, m in zip(groups, sizes, strict=True):
+            weights *= rng.multinomial(max(m - 1, 1), np.full(m, 1 / m), size=draws)[:, group]
+        yield weights[weights.sum(1) > 0]
+
+
+def _bca(means: np.ndarray, values: np.ndarray, group: np.ndarray, level: float) -> tuple[float, float]:
     """Efron's BCa: the quantiles shifted by the bias z0 and the acceleration a (from the jackknife over clusters)."""
+    mean, sums, counts = values.mean(), np.bincount(group, values), np.bincount(group)
     below = (means < mean).mean() + 0.5 * (means == mean).mean()
     z0 = distributions.norm.ppf(np.clip(below, 1e-6, 1 - 1e-6))
-    without = (sums.sum() - sums) / np.maximum(counts.sum() - counts, 1e-12)
+    without = (sums.sum() - sums) / (counts.sum() - counts)
     gap = without.mean() - without
     spread = (gap**2).sum() ** 1.5
     a = (gap**3).sum() / (6 * spread) if spread > 0 else 0.0
     z = distributions.norm.ppf([0.5 - level / 2, 0.5 + level / 2])
-    shifted = distributions.norm.cdf(z0 + (z0 + z) / (1 - a * (z0 + z)))
-    low, high = np.quantile(means, shifted)
+    low, high = np.quantile(means, distributions.norm.cdf(z0 + (z0 + z) / (1 - a * (z0 + z))))
     return float(low), float(high)
-
-
-def _bootstrap_p(means: np.ndarray, relation: Relation) -> float:
-    above = (1 + (means >= 0).sum()) / (len(means) + 1)
-    below = (1 + (means <= 0).sum()) / (len(means) + 1)
-    return float({"greater": below, "less": above, "two-sided": min(1.0, 2 * min(above, below))}[relation])
 
 
 def _constant(

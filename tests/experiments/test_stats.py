@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from advgen.core.errors import BadArgument
-from advgen.experiments import stats
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats as distributions
+
+from advgen.core.errors import BadArgument
+from advgen.experiments import stats
 
 RNG = np.random.default_rng
 

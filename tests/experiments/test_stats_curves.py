@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
-from advgen.core.errors import BadArgument
-from advgen.experiments import curves
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
+
+from advgen.core.errors import BadArgument
+from advgen.experiments import curves
 
 RNG = np.random.default_rng
 SCORES = st.lists(st.integers(0, 6), min_size=2, max_size=30)
