@@ -112,7 +112,7 @@ def descend(
         coordinates.requires_grad_(not last)
         with torch.set_grad_enabled(not last):
             images = search.space.decode(coordinates)
-            loss, reached = _ask(search, images, samples)
+            loss, reached = ask(search, images, samples)
             distance = None if projects else search.budget.distance(*_measured(search, images, coordinates, origin))
         inside = _inside(search, distance)
         best.offer(active, images, coordinates, loss, reached, inside, early=4 * k < 3 * steps or (last and steps < 4))
@@ -347,7 +347,7 @@ class _Best:
         )
 
 
-def _ask(search: Problem, images: Tensor, samples: int) -> tuple[Tensor, Tensor]:
+def ask(search: Problem, images: Tensor, samples: int) -> tuple[Tensor, Tensor]:
     """Loss and verdict, over `samples` draws of a random target (mean loss, majority verdict)."""
     if samples == 1:
         outputs: Outputs = search.target(images, search.rng)
