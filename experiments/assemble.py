@@ -1,0 +1,261 @@
+"""Assembly: the one place that joins parts, from names in a cell to networks, attacks and defenses in memory.
+
+What a cell names is loaded once a process; a plug-in's `needs` are filled here and nowhere else.
+"""
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from advgen.core import checkpoints, registry
+from advgen.core.alarms import calibrate
+from advgen.core.budgets import make_budget
+from advgen.core.device import Device
+from advgen.core.errors import BadArgument, MissingFile
+from advgen.core.goals import LogitGoal, make_goal
+from advgen.core.perceptual import LPIPS
+from advgen.core.rng import SampleRng
+from advgen.core.specs import BudgetSpec, Card, Cell, DataSpec, Part
+from advgen.core.targets import ModuleTarget
+from advgen.core.types import Attack, Budget, Defended, Detector, Purifier, Slice, Target
+from advgen.experiments.data._load import load as load_data
+from advgen.experiments.study import DETECTOR_ARGS
+from advgen.zoo import load as zoo
+
+FIT_COUNT = 256  # clean training images that a detector may learn from
+CALIBRATION_COUNT = 400  # clean calibration images behind a threshold
+FPR = 0.05  # rate of false alarms unless a part says otherwise
+
+
+class Joined(NamedTuple):
+    """A cell with everything in memory."""
+
+    defended: Defended
+    surrogate: Target | None
+    attack: Attack | None
+
+
+class Assembly:
+    """Loads what cells name, each thing once, onto one device."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = torch.device(device.device)
+        self._slices: dict[DataSpec, Slice] = {}
+        self._targets: dict[tuple[Part, DataSpec], tuple[ModuleTarget, Card]] = {}
+        self._networks: dict[str, tuple[nn.Module, Card]] = {}
+        self._metrics: dict[str, LPIPS] = {}
+        self._defended: dict[tuple[Any, ...], Defended] = {}
+        self.stand_ins: dict[str, str] = {}  # what stood in for what; raises warning 16
+
+    def join(self, cell: Cell) -> Joined:
+        defended = self.defended(cell)
+        surrogate = None if cell.surrogate is None else self.target(cell.surrogate, cell.data)[0]
+        return Joined(defended, surrogate, None if cell.attack is None else self.attack(cell))
+
+    def slice(self, spec: DataSpec) -> Slice:
+        if spec not in self._slices:
+            self._slices[spec] = load_data(spec)
+        return self._slices[spec]
+
+    def target(self, part: Part, data: DataSpec) -> tuple[ModuleTarget, Card]:
+        """A network by reference as a target, with its card; a user's module takes classes and shape of the data."""
+        at = (part, data._replace(split="test", count=1))
+        if at not in self._targets:
+            loaded = zoo.load(part.name)
+            sample = self.slice(data)
+            channels, height, width = sample.images_u8.shape[1:]
+            shape = loaded.image_shape or (int(channels), int(height), int(width))
+            network = loaded.network.to(self.device)
+            classes = loaded.classes or sample.classes
+            given = dict(part.args)
+            decision = given.pop("decision", loaded.decision)
+            stochastic = bool(given.pop("stochastic", False))
+            if given:
+                raise BadArgument(
+                    f"the target {part.name} takes the arguments decision and stochastic, got {', '.join(given)}."
+                )
+            target = ModuleTarget(network, classes, shape, decision=decision, mean=loaded.mean, std=loaded.std,
+                                  stochastic=stochastic)
+            self._targets[at] = (target, loaded.card)
+        return self._targets[at]
+
+    def defended(self, cell: Cell) -> Defended:
+        at = (cell.target, cell.defense, cell.data._replace(count=0), cell.seed)
+        if at not in self._defended:
+            target, _ = self.target(cell.target, cell.data)
+            defended = Defended(target)
+            for part in cell.defense:
+                built = self.plugin("defenses", part, cell)
+                if isinstance(built, Purifier):
+                    defended = defended._replace(purifiers=(*defended.purifiers, built))
+                elif isinstance(built, Detector):
+                    defended = defended._replace(alarms=(*defended.alarms, self._alarm(built, part, cell)))
+                else:
+                    raise BadArgument(
+                        f"{part.name} is neither a purifier nor a detector; a hardening is trained by a recipe and "
+                        "named as a target."
+                    )
+            self._defended[at] = defended
+        return self._defended[at]
+
+    def attack(self, cell: Cell) -> Attack:
+        assert cell.attack is not None
+        return self.plugin("attacks", cell.attack, cell, budget=None if cell.budget is None else self.budget(cell.budget))
+
+    def budget(self, spec: BudgetSpec) -> Budget:
+        """A budget; Lpips is measured through another network than the judge's where two are there."""
+        if spec.name != "Lpips":
+            return make_budget(spec)
+        metric = self.perceptual(self.attack_net())
+        return make_budget(spec, metric)
+
+    def goal(self, cell: Cell, sample: Slice, ids_at: Tensor, defended: Defended) -> LogitGoal:
+        """The goal of the samples at these positions of the slice."""
+        args = dict(cell.goal.args)
+        objective = args.pop("objective", "margin")
+        wanted = self.wanted(cell, sample, ids_at, len(defended.target.classes))
+        args.pop("wanted", None)
+        if args:
+            raise BadArgument(f"the goal {cell.goal.name} takes objective and wanted, got {', '.join(args)}.")
+        labels = sample.labels[ids_at].to(self.device)
+        return make_goal(
+            cell.goal.name,
+            labels,
+            None if wanted is None else wanted.to(self.device),
+            decision=defended.target.decision,
+            classes=len(defended.target.classes),
+            objective=objective,
+        )
+
+    def wanted(self, cell: Cell, sample: Slice, at: Tensor, classes: int) -> Tensor | None:
+        """The wanted classes of a targeted goal: one number for all, "next" (label + 1), or "random" (the default)."""
+        if cell.goal.name not in ("targeted", "impersonate"):
+            return None
+        labels = sample.labels[at]
+        count = max(classes, 2)
+        choice = dict(cell.goal.args).get("wanted", "random")
+        if choice == "next":
+            return (labels + 1) % count
+        if choice == "random":
+            rng = SampleRng.for_samples(cell.seed, "wanted", [sample.ids[int(i)] for i in at])
+            return (labels + 1 + rng.integers(0, count - 1)) % count
+        if isinstance(choice, int):
+            return torch.full_like(labels, choice)
+        raise BadArgument(f"wanted must be a class number, 'next' or 'random', got {choice!r}.")
+
+    def plugin(self, kind: str, part: Part, cell: Cell, **given: Any) -> Any:
+        """A plug-in built from a part, its needs filled."""
+        args = {k: v for k, v in part.args if k not in DETECTOR_ARGS}
+        budget = {"budget": given["budget"]} if given.get("budget") is not None else {}
+        built = registry.create(kind, part.name, **args, **budget)
+        needs = getattr(type(built), "needs", ())
+        filled = {need: self._need(need, built, part, cell) for need in needs}
+        known = {f.name for f in fields(built)}
+        assert set(needs) <= known, f"{part.name} names needs that are not fields: {set(needs) - known}"
+        return replace(built, **filled) if filled else built
+
+    def network(self, ref: str) -> tuple[nn.Module, Card]:
+        if ref not in self._networks:
+            network, card = zoo.zoo_load(ref)
+            for parameter in network.parameters():
+                parameter.requires_grad_(False)
+            self._networks[ref] = (network.to(self.device), card)
+        return self._networks[ref]
+
+    def perceptual(self, net: str) -> LPIPS:
+        if net not in self._metrics:
+            self._metrics[net] = LPIPS(net).to(self.device)
+            if net == "embedded":
+                self.stand_ins["the published LPIPS backbone"] = "perceptual_embedded"
+        return self._metrics[net]
+
+    def judge_net(self) -> str:
+        """squeeze where its file is found, else the embedded one."""
+        return "squeeze" if _has("squeeze") else "embedded"
+
+    def attack_net(self) -> str:
+        """Another than the judge's, where two are there."""
+        return "embedded" if self.judge_net() == "squeeze" and _has("embedded") else self.judge_net()
+
+    def hashes(self, cell: Cell) -> dict[str, str]:
+        """Content hashes of all that a cell names: what its keys rest on beside names and numbers."""
+        found = {"data": self.slice(cell.data).hash, "target": self.target(cell.target, cell.data)[1].file_hash}
+        if cell.surrogate is not None:
+            found["surrogate"] = self.target(cell.surrogate, cell.data)[1].file_hash
+        for part in cell.defense:
+            for ref in self._references(part, cell):
+                found[f"defense:{part.name}:{ref}"] = self.network(ref)[1].file_hash
+        if cell.attack is not None:
+            for ref in self._references(cell.attack, cell):
+                found[f"attack:{ref}"] = self.network(ref)[1].file_hash
+        return found
+
+    def _references(self, part: Part, cell: Cell) -> list[str]:
+        kind = "attacks" if part == cell.attack else "defenses"
+        needs = registry.describe(kind, part.name).literals.get("needs", ())
+        if "autoencoder" in needs or dict(part.args).get("through", "purify/dae") == "purify/dae" and "purifier" in needs:
+            return [self._autoencoder_ref(dict(part.args).get("weights"), cell.data)]
+        return []
+
+    def _need(self, need: str, built: Any, part: Part, cell: Cell) -> Any:
+        if need == "autoencoder":
+            return self.network(self._autoencoder_ref(getattr(built, "weights", None), cell.data))[0]
+        if need == "perceptual":
+            return self.perceptual(getattr(built, "net", self.judge_net()))
+        if need in ("classifier", "target"):
+            return self.target(cell.target, cell.data)[0]
+        if need == "purifier":
+            weights = getattr(built, "weights", None)
+            name = str(getattr(built, "through", "purify/dae"))
+            through = Part.of(name, {"weights": weights} if weights is not None else {})
+            return self.plugin("defenses", through, cell)
+        raise BadArgument(f"{part.name} needs a {need.replace('_', ' ')}, which this version cannot join to a cell.")
+
+    def _autoencoder_ref(self, weights: Any, data: DataSpec) -> str:
+        """The named checkpoint, or the shipped autoencoder that was trained on this data set at this size."""
+        if weights is not None:
+            return str(weights)
+        side = int(self.slice(data).images_u8.shape[-1])
+        for name in zoo.shipped():
+            card = checkpoints.read_card(checkpoints.places()[0] / f"{name}.safetensors")
+            if card.kind == "autoencoder" and card.args.get("data") == data.name:
+                shape = zoo.Network.from_args(card.args, f"the card of {name}").image_shape
+                if shape[-1] == side:
+                    return name
+        raise MissingFile(
+            f"no autoencoder is shipped for {data.name} at {side} pixels; train one with "
+            f"`advgen train dae --arg data={data.name}` and name it with weights=PATH."
+        )
+
+    def _alarm(self, detector: Detector, part: Part, cell: Cell) -> Any:
+        fpr = float(dict(part.args).get("fpr", FPR))
+        learn = self.slice(cell.data._replace(split="train", count=FIT_COUNT))
+        clean = self.slice(cell.data._replace(split="calibration", count=max(CALIBRATION_COUNT, int(10 / fpr) + 1)))
+        rng = SampleRng.for_samples(cell.seed, "defense", learn.ids)
+        fitted = detector.fit(learn.images.to(self.device), rng=rng)
+        return calibrate(
+            fitted,
+            clean.images.to(self.device),
+            fpr=fpr,
+            rng=SampleRng.for_samples(cell.seed, "defense", clean.ids),
+            slice_hash=clean.hash,
+        )
+
+
+def lpips_of(metric: LPIPS) -> Callable[[Tensor, Tensor], Tensor]:
+    """Distance (N,) of two batches in [0, 1]."""
+    return lambda images, originals: metric(images, originals)
+
+
+def _has(net: str) -> bool:
+    """Whether the weights of a perceptual backbone are on this machine."""
+    from advgen.core.perceptual import BACKBONES
+
+    try:
+        checkpoints.find(*BACKBONES[net])
+    except MissingFile:
+        return False
+    return True

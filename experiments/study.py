@@ -1,0 +1,309 @@
+"""Studies: a question, grids of cells, and claims; names and numbers only, no tensors, no torch.
+
+A study is read from a Python file with a function `study()`, from YAML, or by the name of a shipped one.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from advgen.core import registry
+from advgen.core.errors import BadArgument, BadFile, MissingFile, UnknownName, UserError
+from advgen.core.specs import BUDGETS, GOALS, KNOWLEDGE, SPLITS, BudgetSpec, Cell, DataSpec, Part, Scalar, number
+from advgen.experiments.claims import Claim
+
+# What `assemble` reads from a defense's arguments beside the plug-in's own.
+DETECTOR_ARGS = ("fpr",)
+CONTROL_NOISE = "image/noise"
+CONTROL_ATTACK = "image/pgd"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class DataEntry(_Model):
+    """A slice of a data set."""
+
+    name: str
+    split: str = "test"
+    count: int = Field(default=0, ge=0)
+    size: int | None = Field(default=None, ge=8, le=4096)
+    args: dict[str, Scalar] = {}
+
+    @field_validator("split")
+    @classmethod
+    def _known_split(cls, split: str) -> str:
+        if split not in SPLITS:
+            raise UnknownName.among("split", split, SPLITS)
+        return split
+
+    def spec(self) -> DataSpec:
+        return DataSpec(self.name, self.split, self.count, self.size, tuple(sorted(self.args.items())))
+
+
+class PartEntry(_Model):
+    """A plug-in or network by name, with arguments and a label for tables; a bare name will do."""
+
+    name: str
+    args: dict[str, Scalar] = {}
+    label: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    def part(self) -> Part:
+        return Part.of(self.name, self.args)
+
+
+class BudgetEntry(_Model):
+    """A norm and a radius as written, e.g. "8/255"."""
+
+    name: str
+    radius: str
+
+    @field_validator("radius", mode="before")
+    @classmethod
+    def _as_written(cls, radius: Any) -> str:
+        if number(radius, "radius") < 0:
+            raise BadArgument(f"a radius must be 0 or more, got {radius}; write one such as 8/255.")
+        return str(radius)
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in BUDGETS:
+            raise UnknownName.among("budget", name, BUDGETS)
+        return name
+
+    def spec(self) -> BudgetSpec:
+        return BudgetSpec(self.name, self.radius)
+
+
+class DefenseEntry(_Model):
+    """Purifiers and detectors in order; none = undefended."""
+
+    parts: tuple[PartEntry, ...] = ()
+    label: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_shorthand(cls, value: Any) -> Any:
+        if value in (None, "none", "", []):
+            return {}
+        if isinstance(value, str):
+            return {"parts": [value]}
+        if isinstance(value, list | tuple):
+            return {"parts": list(value)}
+        if isinstance(value, dict) and "name" in value:
+            return {"parts": [{k: v for k, v in value.items() if k != "label"}], "label": value.get("label")}
+        return value
+
+
+class Grid(_Model):
+    """A product of choices; each combination that makes sense is a cell, and every pipeline gets its clean baseline.
+
+    `controls` adds random noise at each budget and an unbounded attack on the undefended target, which the checks
+    need.
+    """
+
+    data: tuple[DataEntry, ...]
+    targets: tuple[PartEntry, ...]
+    goals: tuple[PartEntry, ...] = (PartEntry(name="untargeted"),)
+    attacks: tuple[PartEntry, ...] = ()
+    budgets: tuple[BudgetEntry, ...] = ()
+    defenses: tuple[DefenseEntry, ...] = (DefenseEntry(),)
+    knowledge: tuple[str, ...] = ("oblivious",)
+    surrogate: PartEntry | None = None
+    seeds: tuple[int, ...] = (0,)
+    repeats: int = Field(default=1, ge=1)
+    controls: bool = True
+
+    @field_validator("knowledge")
+    @classmethod
+    def _known_knowledge(cls, values: tuple[str, ...]) -> tuple[str, ...]:
+        for value in values:
+            if value not in KNOWLEDGE:
+                raise UnknownName.among("knowledge", value, KNOWLEDGE)
+        return values
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        if "transfer" in self.knowledge and self.surrogate is None:
+            raise BadArgument("knowledge 'transfer' needs a surrogate: name the network that the attack is made on.")
+        for goal in self.goals:
+            if goal.name not in GOALS:
+                raise UnknownName.among("goal", goal.name, GOALS)
+        for attack in self.attacks:
+            registry.arguments("attacks", attack.name, _own("attacks", attack))
+            norms = _norms(attack.name)
+            if norms and not any(b.name in norms for b in self.budgets):
+                raise BadArgument(f"{attack.name} needs a budget in {', '.join(norms)}, and this grid has none of them.")
+        for defense in self.defenses:
+            for part in defense.parts:
+                registry.arguments("defenses", part.name, _own("defenses", part))
+        return self
+
+    def cells(self) -> Iterator[Cell]:
+        for data, target, goal, defense, seed in product(
+            self.data, self.targets, self.goals, self.defenses, self.seeds
+        ):
+            parts = tuple(p.part() for p in defense.parts)
+            base = Cell(data.spec(), target.part(), goal.part(), defense=parts, seed=seed, repeats=self.repeats)
+            yield base
+            for knowledge in self.knowledge:
+                # Without a defense there is nothing to know: the adaptive attacker is the oblivious one.
+                if knowledge == "adaptive" and not parts:
+                    if "oblivious" in self.knowledge:
+                        continue
+                    knowledge = "oblivious"
+                surrogate = self.surrogate.part() if knowledge == "transfer" and self.surrogate else None
+                told = base._replace(knowledge=knowledge, surrogate=surrogate)
+                for attack in self.attacks:
+                    yield from (told._replace(attack=attack.part(), budget=b) for b in self._budgets_of(attack.name))
+            if self.controls and self.attacks:
+                yield from self._control_cells(base)
+
+    def _budgets_of(self, attack: str) -> list[BudgetSpec | None]:
+        norms = _norms(attack)
+        return [b.spec() for b in self.budgets if b.name in norms] if norms else [None]
+
+    def _control_cells(self, base: Cell) -> Iterator[Cell]:
+        for budget in self._budgets_of(CONTROL_NOISE):
+            yield base._replace(attack=Part(CONTROL_NOISE), budget=budget)
+        if not base.defense and any(b.name == "Linf" for b in self.budgets):
+            yield base._replace(attack=Part.of(CONTROL_ATTACK, {"steps": 20}), budget=BudgetSpec("Linf", "1"))
+
+
+class Study(_Model):
+    """A question, what is done to answer it, and what is claimed of the answer."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    question: str
+    grids: tuple[Grid, ...]
+    claims: tuple[Claim, ...] = ()
+    description: str = ""
+
+    @field_validator("claims", mode="before")
+    @classmethod
+    def _claims(cls, claims: Any) -> Any:
+        return tuple(c if isinstance(c, Claim) else Claim(**c) for c in claims or ())
+
+    def cells(self) -> tuple[Cell, ...]:
+        """Every cell once, in order: baselines before what is compared with them."""
+        return tuple(dict.fromkeys(cell for grid in self.grids for cell in grid.cells()))
+
+    def labels(self) -> dict[str, str]:
+        """What tables call a part or a defense, by its written form."""
+        named: dict[str, str] = {}
+        for grid in self.grids:
+            entries = [*grid.targets, *grid.attacks, *(p for d in grid.defenses for p in d.parts)]
+            if grid.surrogate:
+                entries.append(grid.surrogate)
+            named |= {str(e.part()): e.label for e in entries if e.label}
+            named |= {written(tuple(p.part() for p in d.parts)): d.label for d in grid.defenses if d.label}
+        return named
+
+    def budgets(self) -> list[str]:
+        """Every budget as written, for the hash that fixes a study before it is run."""
+        return sorted({str(b.spec()) for grid in self.grids for b in grid.budgets})
+
+
+def written(defense: Sequence[Part]) -> str:
+    """A defense as one text; "" = none."""
+    return "+".join(str(part) for part in defense)
+
+
+def load(reference: str) -> Study:
+    """A shipped study by name, or a `.py` (with `study()`) or `.yaml` file.
+
+    Raises:
+        UnknownName: no shipped study of that name.
+        MissingFile: no such file.
+        BadFile: the file is not a study; says where and why.
+    """
+    path = Path(reference)
+    if path.suffix in (".py", ".yaml", ".yml") or "/" in reference:
+        if not path.is_file():
+            raise MissingFile(f"there is no study file {reference!r}.")
+        return _from_python(path) if path.suffix == ".py" else _from_yaml(path)
+    found = registry.describe("studies", reference)
+    if found.broken:
+        raise BadFile(f"the study {reference!r} cannot be read: {found.broken}")
+    return _from_python(Path(found.file)) if found.file.endswith(".py") else _from_yaml(Path(found.file))
+
+
+def parse(text: Mapping[str, Any], origin: str) -> Study:
+    """A study from plain values; `origin` names them in a complaint."""
+    try:
+        return Study(**text)
+    except ValidationError as error:
+        raise BadFile(f"{origin}: {_sentence(error)}") from None
+    except UserError as error:
+        raise type(error)(f"{origin}: {error}") from None
+    except TypeError as error:
+        raise BadFile(f"{origin}: {error}.") from None
+
+
+def _from_python(path: Path) -> Study:
+    module = registry.load_file(path)
+    make = getattr(module, "study", None)
+    if not callable(make):
+        raise BadFile(f"{path} is not a study: it has no function study() that returns one.")
+    try:
+        made = make()
+    except ValidationError as error:
+        raise BadFile(f"{path}: {_sentence(error)}") from None
+    if not isinstance(made, Study):
+        raise BadFile(f"{path}: study() must return an advgen.experiments.study.Study, got {type(made).__name__}.")
+    return made
+
+
+def _from_yaml(path: Path) -> Study:
+    try:
+        text = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise BadFile(f"{path} is not YAML{where}: {getattr(error, 'problem', None) or 'it cannot be parsed'}.") from None
+    except UnicodeDecodeError:
+        raise BadFile(f"{path} is not a text file in UTF-8.") from None
+    if not isinstance(text, dict):
+        raise BadFile(f"{path} is not a study: expected keys name, question, grids, claims.")
+    text.setdefault("name", path.stem)
+    return parse(text, str(path))
+
+
+def _sentence(error: ValidationError) -> str:
+    """The first complaint of pydantic in one sentence, with its place and the nearest known key."""
+    first = error.errors()[0]
+    place = ".".join(str(p) for p in first["loc"]) or "the study"
+    if first["type"] == "extra_forbidden":
+        known = {name for model in (Study, Grid, DataEntry, PartEntry, BudgetEntry, DefenseEntry)
+                 for name in model.model_fields}
+        return str(UnknownName.among("key", place, known)) if "." not in place else str(
+            UnknownName.among(f"key at {place}:", str(first["loc"][-1]), known)
+        )
+    if first["type"] == "missing":
+        return f"{place} is missing."
+    cause = first.get("ctx", {}).get("error")
+    text = str(cause) if cause else first["msg"]
+    return f"{place}: {text}".rstrip(".") + f" (got {json.dumps(first['input'], default=str)[:80]})."
+
+
+def _norms(attack: str) -> tuple[str, ...]:
+    """The budgets of an attack; none = it looks for the smallest change."""
+    return tuple(registry.describe("attacks", attack).literals.get("budgets", ()))
+
+
+def _own(kind: str, entry: PartEntry) -> dict[str, Scalar]:
+    """The arguments that belong to the plug-in itself, not to what `assemble` joins to it."""
+    needs = tuple(registry.describe(kind, entry.name).literals.get("needs", ()))
+    return {k: v for k, v in entry.args.items() if k not in needs and k not in DETECTOR_ARGS}
