@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, Protocol, Self, final
 import torch
 from torch import Tensor
 
+from advgen.core.budgets import Perceptual
 from advgen.core.meter import Counted, Meter
 from advgen.core.rng import SampleRng
 from advgen.core.types import Budget, Goal, Index, Outputs, Space, Target
@@ -99,6 +100,8 @@ def descend(
     arXiv 1707.07397). With `stop="success"` a sample leaves when its image rounded to uint8 fools a deterministic
     target; on a random target nobody leaves.
     """
+    if isinstance(problem.budget, Perceptual):
+        problem = replace(problem, budget=problem.budget.bound(problem.originals))
     search = replace(problem, target=Counted(problem.target, problem.meter))
     origin = problem.space.start(problem.originals, problem.rng)
     coordinates = (origin if start is None else start).detach().clone()

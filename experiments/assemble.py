@@ -3,7 +3,6 @@
 What a cell names is loaded once a process; a plug-in's `needs` are filled here and nowhere else.
 """
 
-from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
@@ -16,7 +15,8 @@ from advgen.core.budgets import make_budget
 from advgen.core.device import Device
 from advgen.core.errors import BadArgument, MissingFile
 from advgen.core.goals import LogitGoal, make_goal
-from advgen.core.perceptual import LPIPS
+from advgen.core.perceptual import LPIPS, default_net
+from advgen.core.perceptual_nets import NETS
 from advgen.core.rng import SampleRng
 from advgen.core.specs import BudgetSpec, Card, Cell, DataSpec, Part
 from advgen.core.targets import ModuleTarget
@@ -103,14 +103,13 @@ class Assembly:
 
     def attack(self, cell: Cell) -> Attack:
         assert cell.attack is not None
-        return self.plugin("attacks", cell.attack, cell, budget=None if cell.budget is None else self.budget(cell.budget))
+        return self.plugin("attacks", cell.attack, cell, budget=None if cell.budget is None else self.budget(cell.budget, cell.data))
 
-    def budget(self, spec: BudgetSpec) -> Budget:
+    def budget(self, spec: BudgetSpec, data: DataSpec) -> Budget:
         """A budget; Lpips is measured through another network than the judge's where two are there."""
         if spec.name != "Lpips":
             return make_budget(spec)
-        metric = self.perceptual(self.attack_net())
-        return make_budget(spec, metric)
+        return make_budget(spec, self.perceptual(self.attack_net(data)))
 
     def goal(self, cell: Cell, sample: Slice, ids_at: Tensor, defended: Defended) -> LogitGoal:
         """The goal of the samples at these positions of the slice."""
@@ -172,13 +171,19 @@ class Assembly:
                 self.stand_ins["the published LPIPS backbone"] = "perceptual_embedded"
         return self._metrics[net]
 
-    def judge_net(self) -> str:
-        """squeeze where its file is found, else the embedded one."""
-        return "squeeze" if _has("squeeze") else "embedded"
+    def judge_net(self, data: DataSpec) -> str:
+        """The backbone that the judge measures LPIPS with: squeeze where its file is found and images are large enough."""
+        return default_net(int(min(self.slice(data).images_u8.shape[-2:]))).net
 
-    def attack_net(self) -> str:
+    def attack_net(self, data: DataSpec) -> str:
         """Another than the judge's, where two are there."""
-        return "embedded" if self.judge_net() == "squeeze" and _has("embedded") else self.judge_net()
+        judge = self.judge_net(data)
+        return "embedded" if judge == "squeeze" and _has("embedded") else judge
+
+    def training_seed(self, cell: Cell) -> int:
+        """The seed of the trained defense under study; -1 where there is none, or several differ."""
+        seeds = {self.network(ref)[1].seed for part in cell.defense for ref in self._references(part, cell)}
+        return seeds.pop() if len(seeds) == 1 else -1
 
     def hashes(self, cell: Cell) -> dict[str, str]:
         """Content hashes of all that a cell names: what its keys rest on beside names and numbers."""
@@ -204,7 +209,7 @@ class Assembly:
         if need == "autoencoder":
             return self.network(self._autoencoder_ref(getattr(built, "weights", None), cell.data))[0]
         if need == "perceptual":
-            return self.perceptual(getattr(built, "net", self.judge_net()))
+            return self.perceptual(str(getattr(built, "net", self.judge_net(cell.data))))
         if need in ("classifier", "target"):
             return self.target(cell.target, cell.data)[0]
         if need == "purifier":
@@ -245,17 +250,10 @@ class Assembly:
         )
 
 
-def lpips_of(metric: LPIPS) -> Callable[[Tensor, Tensor], Tensor]:
-    """Distance (N,) of two batches in [0, 1]."""
-    return lambda images, originals: metric(images, originals)
-
-
 def _has(net: str) -> bool:
     """Whether the weights of a perceptual backbone are on this machine."""
-    from advgen.core.perceptual import BACKBONES
-
     try:
-        checkpoints.find(*BACKBONES[net])
+        checkpoints.find(*NETS[net].files)
     except MissingFile:
         return False
     return True

@@ -23,7 +23,7 @@ from advgen.core.rng import SampleRng
 from advgen.core.specs import Cell, Row
 from advgen.core.types import AttackResult, Defended, Slice
 from advgen.experiments.assemble import Assembly, Joined
-from advgen.experiments.claims import registration_hash
+from advgen.experiments.claims import claims_hash
 from advgen.experiments.environment import environment
 from advgen.experiments.judge import judge, succeeds
 from advgen.experiments.keys import attack_key, cell_key
@@ -77,7 +77,7 @@ def run(
         study,
         plan={"batch_size": batch_size, "threads": threads},
         environment=environment(where),
-        hash=registration_hash(study),
+        hash=claims_hash(study.question, study.claims, study.budgets()),
     )
     remove_unfinished(store.folder)
     assembly = Assembly(where)
@@ -112,8 +112,8 @@ def run_cell(
     """Attacks and judges one cell, part by part, and writes its rows; `shared` is its attack key ("" = baseline)."""
     sample = assembly.slice(cell.data)
     joined = assembly.join(cell)
-    net = assembly.judge_net()
-    metric = assembly.perceptual(net) if min(sample.images_u8.shape[-2:]) >= 17 or net == "embedded" else None
+    net = assembly.judge_net(cell.data)
+    metric = assembly.perceptual(net)
     for number, at in enumerate(_parts(len(sample.ids), int(plan["batch_size"]))):
         if store.has_rows(key, number):
             continue
@@ -162,7 +162,7 @@ def _attack(cell: Cell, joined: Joined, sample: Slice, at: Tensor, assembly: Ass
     if cell.budget is None:
         saved = pictures.to_uint8(found).cpu()
     else:
-        saved = assembly.budget(cell.budget).to_uint8(found, originals_u8.to(assembly.device)).cpu()
+        saved = assembly.budget(cell.budget, cell.data).to_uint8(found, originals_u8.to(assembly.device)).cpu()
     attacked_pipeline = {"oblivious": Defended(joined.defended.target), "adaptive": joined.defended}.get(cell.knowledge)
     in_float: Sequence[bool | None] = [None] * len(ids)
     if attacked_pipeline is not None:
@@ -274,8 +274,8 @@ def _meta(cell: Cell, shared: str, joined: Joined, sample: Slice, assembly: Asse
         "decision": joined.defended.target.decision,
         "stochastic": joined.defended.target.stochastic or any(p.stochastic for p in joined.defended.purifiers),
         "count": len(sample.ids),
-        "judge_net": assembly.judge_net(),
-        "attack_net": assembly.attack_net() if cell.budget is not None and cell.budget.name == "Lpips" else "",
+        "judge_net": assembly.judge_net(cell.data),
+        "attack_net": assembly.attack_net(cell.data) if cell.budget is not None and cell.budget.name == "Lpips" else "",
         "alarms": [
             {"threshold": a.threshold, "sigma": a.sigma, "fpr": a.fpr, "calibrated_on": a.calibrated_on}
             for a in joined.defended.alarms
@@ -293,7 +293,7 @@ def _describe_data(store: Store, cells: Sequence[Cell], assembly: Assembly) -> N
         sample = assembly.slice(spec)
         groups |= clusters(sample)
         if str(spec) not in measured:
-            measured[str(spec)] = yardsticks(sample, assembly.perceptual(assembly.judge_net()), seed=0)
+            measured[str(spec)] = yardsticks(sample, assembly.perceptual(assembly.judge_net(spec)), seed=0)
     store.write_json("clusters.json", groups)
     store.write_json("yardsticks.json", measured)
 

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from advgen.core import registry
-from advgen.core.errors import RunFolder
+from advgen.core.errors import RunFolder, UserError
 from advgen.core.files import write_atomically
 from advgen.core.specs import Cell, Row
 from advgen.experiments.study import Study, written
@@ -118,7 +118,7 @@ class Store:
             )
         if begun is None:
             self.write_json("registered.json", {"hash": hash, "question": study.question, "budgets": study.budgets(),
-                                                "claims": [str(c) for c in study.claims]})
+                                                "claims": [c.canonical() for c in study.claims]})
         self.write_json(
             "study.json",
             {"name": study.name, "question": study.question, "description": study.description,
@@ -225,10 +225,9 @@ class Store:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, data)
-        except OSError as error:
+        except (OSError, UserError) as error:
             raise RunFolder(
-                f"{str(path)!r} cannot be written ({error.strerror}); what was finished before is kept, "
-                "and the same command goes on from there."
+                f"{str(error).rstrip('.')}; what was finished before is kept, and the same command goes on from there."
             ) from None
 
 
@@ -300,7 +299,7 @@ def cell_from_json(value: Any) -> Cell:
 
 def remove_unfinished(folder: Path) -> None:
     """Removes what a killed run left half-written beside its parts."""
-    for left in folder.rglob("*.tmp"):
+    for left in folder.rglob(".*.part"):
         left.unlink(missing_ok=True)
 
 

@@ -7,7 +7,7 @@ The box [0, 1] belongs to the space (`Space.clip`), not to the ball. Radii are i
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, Self, final
+from typing import Literal, Protocol, Self, final
 
 import torch
 from torch import Tensor
@@ -209,6 +209,12 @@ class Latent(_Ball):
         return torch.as_tensor(self.radius, dtype=like.dtype, device=like.device) * _rows(like)
 
 
+class Reference(Protocol):
+    """What a metric keeps of a batch of originals."""
+
+    def take(self, index: Index) -> "Reference": ...
+
+
 @final
 @dataclass(frozen=True)
 class Perceptual:
@@ -220,15 +226,25 @@ class Perceptual:
     name: str
     radius: float | Tensor
     metric: Callable[[Tensor, Tensor], Tensor]
+    reference: Reference | None = None  # features of the originals of one batch, computed once by `bound`
 
     closed_form = False
     of: Literal["images", "coordinates"] = "images"
 
-    def take(self, index: Index) -> Self:
-        return replace(self, radius=self.radius[index]) if isinstance(self.radius, Tensor) else self
+    def bound(self, originals: Tensor) -> "Perceptual":
+        """The budget of one batch, for a loop: where the metric can, it keeps the originals' features."""
+        make = getattr(self.metric, "reference", None)
+        return self if make is None else replace(self, reference=make(originals))
+
+    def take(self, index: Index) -> "Perceptual":
+        radius = self.radius[index] if isinstance(self.radius, Tensor) else self.radius
+        return replace(self, radius=radius, reference=None if self.reference is None else self.reference.take(index))
 
     def distance(self, images: Tensor, originals: Tensor) -> Tensor:
-        return self.metric(images, originals)
+        if self.reference is None:
+            return self.metric(images, originals)
+        measured: Tensor = self.metric.distance_to(images, self.reference)  # type: ignore[attr-defined]
+        return measured
 
     def contains(self, images: Tensor, originals: Tensor) -> Tensor:
         with torch.no_grad():
