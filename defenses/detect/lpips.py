@@ -1,8 +1,8 @@
 """Perceptual distance between an image and its purified self: a perturbation that purifying removes is one that shows.
 
 No clean reference is needed: the purifier makes one. A detector sees the image as submitted, so its own purifier is
-apart from those that stand before the target. Where that purifier has no gradient, the surrogate goes forward through
-it and backward through the purifier's own surrogate (BPDA, Athalye et al. 2018, arXiv 1802.00420).
+apart from those that stand before the target. Where that purifier has no gradient, the score still goes forward
+through it, and backward through the purifier's own surrogate (BPDA, Athalye et al. 2018, arXiv 1802.00420).
 
 Zhang et al. 2018, "The Unreasonable Effectiveness of Deep Features as a Perceptual Metric", arXiv 1801.03924.
 """
@@ -24,6 +24,7 @@ class LPIPSResidual:
     paper = "Zhang et al. 2018, arXiv 1801.03924"
     cost = "forward"
     needs = ("perceptual", "purifier")
+    differentiable = True
 
     through: str = "purify/dae"  # the purifier that an image is compared through, by name, with its defaults
     weights: str | None = None  # checkpoint of that purifier's autoencoder; None = the shipped one for the data
@@ -35,10 +36,6 @@ class LPIPSResidual:
     def stochastic(self) -> bool:
         return self._purifier.stochastic
 
-    @property
-    def differentiable(self) -> bool:
-        return self._purifier.differentiable
-
     def fit(self, clean: Tensor, *, rng: SampleRng) -> "LPIPSResidual":
         """The same detector: neither the distance nor the purifier learns from these images."""
         return replace(self)
@@ -47,10 +44,10 @@ class LPIPSResidual:
         """(N,): the perceptual distance, at least 0."""
         if self.perceptual is None:
             raise BadArgument("detect/lpips needs a perceptual distance: name its backbone with net=NAME.")
-        return self.perceptual(images, self._purifier.purify(images, rng))
+        return self.perceptual(images, _purified(self._purifier, images, rng))
 
     def surrogate(self) -> "LPIPSResidual":
-        return self if self.differentiable else replace(self, purifier=_StraightThrough(self._purifier))
+        return self
 
     @property
     def _purifier(self) -> Purifier:
@@ -59,20 +56,8 @@ class LPIPSResidual:
         return self.purifier
 
 
-@dataclass(frozen=True)
-class _StraightThrough:
-    """A purifier's images with its surrogate's gradient."""
-
-    purifier: Purifier
-    differentiable = True
-
-    @property
-    def stochastic(self) -> bool:
-        return self.purifier.stochastic
-
-    def purify(self, images: Tensor, rng: SampleRng) -> Tensor:
-        smooth = self.purifier.surrogate()(images)
-        return self.purifier.purify(images.detach(), rng) + (smooth - smooth.detach())
-
-    def surrogate(self) -> Callable[[Tensor], Tensor]:
-        return self.purifier.surrogate()
+def _purified(purifier: Purifier, images: Tensor, rng: SampleRng) -> Tensor:
+    if purifier.differentiable:
+        return purifier.purify(images, rng)
+    smooth = purifier.surrogate()(images)
+    return purifier.purify(images.detach(), rng) + (smooth - smooth.detach())

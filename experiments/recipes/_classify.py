@@ -1,0 +1,79 @@
+"""What the classifier recipes share: cross-entropy, accuracy on validation, accuracy with its interval on test."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from advgen.core.specs import Card, Scalar
+from advgen.core.types import Slice
+from advgen.experiments.recipes._augment import augmented
+from advgen.experiments.recipes._make import Splits, Training, Work, make
+from advgen.experiments.recipes._train import Plan
+from advgen.experiments.stats import wilson
+from advgen.zoo.load import Network
+
+BATCH = 256
+
+
+def train_classifier(
+    work: Work,
+    *,
+    name: str,
+    recipe: str,
+    args: dict[str, Scalar],
+    splits: Splits,
+    width: int,
+    epochs: int,
+    learning_rate: float,
+    augment: str,
+    batch_size: int = 64,
+    label_smoothing: float = 0.0,
+    licence: str = "MIT",
+) -> Card:
+    """A SmallCNN that tells the classes of `splits` apart."""
+    channels, height, side = splits.train.images_u8.shape[1:]
+    described = Network(
+        "small-cnn",
+        {"channels": channels, "classes": len(splits.train.classes), "size": side, "width": width},
+        splits.train.classes,
+        (channels, height, side),
+    )
+
+    def loss(network: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
+        images, labels = batch
+        logits = network(augmented(images.float() / 255.0, augment))
+        return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+
+    plan = Plan(loss, lambda n: accuracy(n, splits.validation), epochs, batch_size, learning_rate)
+    training = Training(
+        name, "classifier", recipe, args, described, splits, (splits.train.images_u8, splits.train.labels), plan,
+        lambda n: {"clean accuracy": as_metric(correct(n, splits.test), len(splits.test.ids))}, licence,
+    )  # fmt: skip
+    return make(training, work)
+
+
+def logits_of(network: nn.Module, images_u8: Tensor) -> Tensor:
+    """Logits on the CPU, in batches of one size for every caller."""
+    device = next(network.parameters()).device
+    pieces = [network(piece.to(device).float() / 255.0) for piece in images_u8.split(BATCH)]
+    return torch.cat(pieces).cpu()
+
+
+def correct(network: nn.Module, part: Slice) -> int:
+    """How many images of a slice get their own class."""
+    return int((logits_of(network, part.images_u8).argmax(1) == part.labels).sum())
+
+
+def accuracy(network: nn.Module, part: Slice) -> float:
+    """The share of them, with a tie-break: between equal accuracies the lower cross-entropy counts, by under 1e-3."""
+    logits = logits_of(network, part.images_u8)
+    share = float((logits.argmax(1) == part.labels).float().mean())
+    return share + 1e-3 / (1 + float(F.cross_entropy(logits, part.labels)))
+
+
+def as_metric(hits: float, n: int) -> dict[str, Any]:
+    """A rate as it stands on a card: value, 95% Wilson interval, n."""
+    found = wilson(hits, n)
+    return {"value": round(found.value, 6), "low": round(found.low, 6), "high": round(found.high, 6), "n": n}
