@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from advgen.core import registry
 
@@ -81,6 +82,16 @@ def test_plugin_classes_are_final(kind: str) -> None:
         assert not plugin.broken, f"{plugin.file}, line {plugin.line}: {plugin.broken}"
         above = Path(plugin.file).read_text().partition(f"\nclass {plugin.class_name}")[0].splitlines()[-3:]
         assert "@final" in above, plugin.file
+
+
+def test_the_constraints_pin_what_the_ranges_allow(root: Path) -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    wanted = [Requirement(r) for r in [*project["dependencies"], *extras["peers"], *extras["cluster"], *extras["test"]]]
+    lines = [line for line in (root / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    pinned = dict(line.split("==") for line in lines)
+    assert set(pinned) == {r.name for r in wanted}
+    assert [str(r) for r in wanted if pinned[r.name] not in r.specifier] == []
 
 
 @pytest.fixture(scope="module")
