@@ -1,6 +1,6 @@
 """Rates over judged rows: four denominators that are never mixed, worst case over attacks, robustness against budget.
 
-`rows` is one pandas table, a line for each sample of each cell, with the columns in `COLUMNS`. A sample that ended in
+`rows` has the columns of `advgen.experiments.columns`. A sample that ended in
 an error is in no denominator and is counted apart. An outcome is a number in [0, 1] a line: a random defense
 contributes its success probability over `repeats` judgings, never its first hit. A success outside the budget, or one
 that became the target, is not a success.
@@ -16,30 +16,9 @@ import numpy as np
 import pandas as pd
 
 from advgen.core.errors import BadArgument, UnknownName
-from advgen.core.specs import Row
+from advgen.experiments.columns import CELL_COLUMNS, COLUMNS, OUTCOMES
 from advgen.experiments.stats import Rate, rate
 
-CELL_COLUMNS: Mapping[str, str] = {
-    "data": "data set by name",
-    "split": "train, validation, calibration or test",
-    "target": "what is attacked, by name",
-    "goal": "what the attack wants",
-    "attack": 'attack by name; "" = the clean baseline',
-    "attack_args": "its arguments that differ from the defaults, JSON",
-    "budget": "budget by name",
-    "radius": "radius as written",
-    "radius_value": "radius as a number",
-    "defense": 'defenses by name, joined with "+"; "" = none',
-    "knowledge": "what the attacker knows of the defense: oblivious, transfer, adaptive",
-    "surrogate": "network attacked in place of the target",
-    "seed": "seed of the cell",
-    "stop": '"never" or "success": when samples left the attack; "" where it has no such rule',
-    "access": "what the attack needs of its target: white-box, score, decision, transfer",
-    "cluster": "identity or latent of the sample: images of one cluster are not independent",
-    "training_seed": "seed of the trained part under study; -1 = none",
-}
-COLUMNS: Mapping[str, str] = {name: f"Row.{name}" for name in Row._fields} | CELL_COLUMNS
-OUTCOMES = ("clean_accuracy", "success_on_correct", "success", "robust_accuracy", "joint", "rejected", "clean_rejected")
 SAMPLE = ["sample_id", "training_seed", "seed"]  # what is judged once an attack
 ATTACK = ["attack", "attack_args", "knowledge", "surrogate"]  # one way to attack
 FRONT = ["data", "split", "target", "goal", "budget", "defense", "knowledge"]  # what a curve keeps fixed

@@ -83,6 +83,7 @@ def bootstrap_mean(
     method: Literal["percentile", "bca"] = "percentile",
     bounds: tuple[float, float] | None = None,
     relation: Relation | None = None,
+    null: float = 0.0,
 ) -> Estimate:
     """Mean of `values` (N,) with a bootstrap interval over whole clusters.
 
@@ -91,7 +92,8 @@ def bootstrap_mean(
     every seed, so they are crossed, not nested). m - 1 of m groups are drawn: the variance is then unbiased, which
     matters with three seeds. NaN values are left out. With `bounds`, values that never vary still get an interval
     (the exact bound for no event among m clusters), because a bootstrap of a constant claims certainty. `relation`
-    asks for the p-value of mean 0.
+    asks for the p-value of the mean
+    `null`.
     """
     _check_level(level)
     if len(factors) > 2:
@@ -109,11 +111,11 @@ def bootstrap_mean(
     mean = float(values.mean())
     if clusters == 1 or values.min() == values.max():
         low, high = _constant(values, clusters, level, bounds)
-        p = None if relation is None else _constant_p(mean, clusters, relation)
+        p = None if relation is None else _constant_p(mean - null, clusters, relation)
         return Estimate(mean, low, high, n, clusters, p)
     means = np.concatenate([w @ values / w.sum(1) for w in _weights(groups, sizes, resamples, seed)])
     low, high = _bca(means, values, groups[0], level) if method == "bca" else quantiles(means, level)
-    p = None if relation is None else bootstrap_p(means, relation)
+    p = None if relation is None else bootstrap_p(means - null, relation)
     return Estimate(mean, low, high, n, clusters, p)
 
 
@@ -142,6 +144,7 @@ def paired_bootstrap(
     method: Literal["percentile", "bca"] = "percentile",
     bounds: tuple[float, float] | None = (-1.0, 1.0),
     relation: Relation = "two-sided",
+    null: float = 0.0,
 ) -> Estimate:
     """Mean of `first - second`, sample by sample, resampled by cluster; `bounds=None` where values are not rates."""
     first, second = _floats(first), _floats(second)
@@ -156,6 +159,7 @@ def paired_bootstrap(
         method=method,
         bounds=bounds,
         relation=relation,
+        null=null,
     )
 
 
@@ -256,7 +260,7 @@ def detectable_difference(n: int, discordant: float, *, power: float = 0.8, leve
     low, high = 0.0, discordant
     if paired_power(n, high, discordant, level=level) < power:
         return None
-    for _ in range(60):
+    for _ in range(24):
         middle = (low + high) / 2
         if middle > 0 and paired_power(n, middle, discordant, level=level) >= power:
             high = middle

@@ -6,7 +6,7 @@ import pytest
 
 from advgen.core.errors import BadArgument, UnknownName
 from advgen.core.specs import Row
-from advgen.experiments import rates
+from advgen.experiments import columns, rates
 
 CELL = {
     "data": "digits",
@@ -161,5 +161,5 @@ def test_selecting_by_an_unknown_column_names_the_nearest() -> None:
 
 
 def test_every_column_of_a_row_and_of_its_cell_is_documented() -> None:
-    assert set(Row._fields) < set(rates.COLUMNS)
-    assert set(rates.CELL_COLUMNS) <= {*CELL, "cluster"}
+    assert set(Row._fields) < set(columns.COLUMNS)
+    assert set(columns.CELL_COLUMNS) <= {*CELL, "cluster"}
