@@ -18,7 +18,7 @@ from advgen.core.goals import LogitGoal, make_goal
 from advgen.core.perceptual import LPIPS, default_net
 from advgen.core.perceptual_nets import NETS
 from advgen.core.rng import SampleRng
-from advgen.core.specs import BudgetSpec, Card, Cell, DataSpec, Part
+from advgen.core.specs import GIVEN, BudgetSpec, Card, Cell, DataSpec, Part
 from advgen.core.targets import ModuleTarget
 from advgen.core.types import Attack, Budget, Defended, Detector, Purifier, Slice, Target
 from advgen.experiments.data._load import load as load_data
@@ -48,7 +48,21 @@ class Assembly:
         self._networks: dict[str, tuple[nn.Module, Card]] = {}
         self._metrics: dict[str, LPIPS] = {}
         self._defended: dict[tuple[Any, ...], Defended] = {}
+        self._given: dict[Part, Any] = {}
+        self._given_data: dict[tuple[str, str], Slice] = {}
         self.stand_ins: dict[str, str] = {}  # what stood in for what; raises warning 16
+
+    def give_data(self, name: str, split: str, sample: Slice) -> None:
+        """Data that are already in memory, under the name that cells use."""
+        self._given_data[(name, split)] = sample
+
+    def give_target(self, part: Part, data: DataSpec, target: ModuleTarget, card: Card) -> None:
+        """A network that is already in memory, under the name that cells use."""
+        self._targets[(part, data._replace(split="test", count=1))] = (target, card)
+
+    def give_defense(self, part: Part, built: Purifier | Detector) -> None:
+        """A defense that is already in memory, under the name that cells use."""
+        self._given[part] = built
 
     def join(self, cell: Cell) -> Joined:
         defended = self.defended(cell)
@@ -57,8 +71,23 @@ class Assembly:
 
     def slice(self, spec: DataSpec) -> Slice:
         if spec not in self._slices:
-            self._slices[spec] = load_data(spec)
+            self._slices[spec] = self._given_slice(spec) if spec.name.startswith(GIVEN) else load_data(spec)
         return self._slices[spec]
+
+    def _given_slice(self, spec: DataSpec) -> Slice:
+        given = self._given_data.get((spec.name, spec.split))
+        if given is None:
+            raise BadArgument(
+                f"the {spec.split} images of {spec.name!r} are not there: a detector learns and is calibrated on clean "
+                "images that are in no other set; give them with calibration=IMAGES."
+            )
+        count = min(spec.count or len(given.ids), len(given.ids))
+        return given._replace(
+            ids=given.ids[:count],
+            images_u8=given.images_u8[:count],
+            labels=given.labels[:count],
+            table=given.table.slice(0, count),
+        )
 
     def target(self, part: Part, data: DataSpec) -> tuple[ModuleTarget, Card]:
         """A network by reference as a target, with its card; a user's module takes classes and shape of the data."""
@@ -77,8 +106,9 @@ class Assembly:
                 raise BadArgument(
                     f"the target {part.name} takes the arguments decision and stochastic, got {', '.join(given)}."
                 )
-            target = ModuleTarget(network, classes, shape, decision=decision, mean=loaded.mean, std=loaded.std,
-                                  stochastic=stochastic)
+            target = ModuleTarget(
+                network, classes, shape, decision=decision, mean=loaded.mean, std=loaded.std, stochastic=stochastic
+            )
             self._targets[at] = (target, loaded.card)
         return self._targets[at]
 
@@ -88,7 +118,7 @@ class Assembly:
             target, _ = self.target(cell.target, cell.data)
             defended = Defended(target)
             for part in cell.defense:
-                built = self.plugin("defenses", part, cell)
+                built = self._given.get(part) or self.plugin("defenses", part, cell)
                 if isinstance(built, Purifier):
                     defended = defended._replace(purifiers=(*defended.purifiers, built))
                 elif isinstance(built, Detector):
@@ -103,7 +133,9 @@ class Assembly:
 
     def attack(self, cell: Cell) -> Attack:
         assert cell.attack is not None
-        return self.plugin("attacks", cell.attack, cell, budget=None if cell.budget is None else self.budget(cell.budget, cell.data))
+        return self.plugin(
+            "attacks", cell.attack, cell, budget=None if cell.budget is None else self.budget(cell.budget, cell.data)
+        )
 
     def budget(self, spec: BudgetSpec, data: DataSpec) -> Budget:
         """A budget; Lpips is measured through another network than the judge's where two are there."""
@@ -199,9 +231,13 @@ class Assembly:
         return found
 
     def _references(self, part: Part, cell: Cell) -> list[str]:
+        if part in self._given:
+            return []
         kind = "attacks" if part == cell.attack else "defenses"
         needs = registry.describe(kind, part.name).literals.get("needs", ())
-        if "autoencoder" in needs or dict(part.args).get("through", "purify/dae") == "purify/dae" and "purifier" in needs:
+        if "autoencoder" in needs or (
+            dict(part.args).get("through", "purify/dae") == "purify/dae" and "purifier" in needs
+        ):
             return [self._autoencoder_ref(dict(part.args).get("weights"), cell.data)]
         return []
 

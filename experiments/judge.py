@@ -155,8 +155,9 @@ def _verdicts(
     answers = torch.cat(logits).double().cpu().numpy() if logits else np.zeros((0, len(defended.target.classes)))
     alarm = torch.cat(alarms).double().cpu().numpy() if alarms else np.zeros(0)
     rejected = alarm > 0
-    prediction, fooled = _read(answers, labels.cpu().numpy(), None if wanted is None else wanted.cpu().numpy(), goal,
-                               defended.target.decision)
+    prediction, fooled = _read(
+        answers, labels.cpu().numpy(), None if wanted is None else wanted.cpu().numpy(), goal, defended.target.decision
+    )
     return Verdicts(prediction, rejected, alarm, fooled & ~rejected)
 
 

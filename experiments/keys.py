@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import Any
 
 from advgen.core import registry
-from advgen.core.specs import Cell, Part
+from advgen.core.specs import GIVEN, Cell, Part
 from advgen.experiments.study import DETECTOR_ARGS
 
 # Raised when the meaning of a cell changes, so that old runs are not taken for new ones.
@@ -29,8 +29,17 @@ def attack_key(cell: Cell, hashes: Mapping[str, str]) -> str:
     if cell.knowledge == "adaptive":
         seen["defense"] = [_part("defenses", p) for p in cell.defense]
     used = {k: v for k, v in hashes.items() if k.split(":")[0] in {"data", *seen, *_surrogate(cell)}}
-    return _hash({"format": FORMAT, "attack": _part("attacks", cell.attack), "budget": cell.budget, "seed": cell.seed,
-                  "data": cell.data, "hashes": used, **seen})
+    return _hash(
+        {
+            "format": FORMAT,
+            "attack": _part("attacks", cell.attack),
+            "budget": cell.budget,
+            "seed": cell.seed,
+            "data": cell.data,
+            "hashes": used,
+            **seen,
+        }
+    )
 
 
 def cell_key(cell: Cell, hashes: Mapping[str, str]) -> str:
@@ -60,10 +69,9 @@ def _surrogate(cell: Cell) -> set[str]:
 def _part(kind: str, part: Part) -> list[Any]:
     """Name and all arguments, defaults filled in, so that writing a default out changes no key."""
     given = dict(part.args)
-    if not kind:
+    if not kind or part.name.startswith(GIVEN):
         return [part.name, sorted(given.items())]
-    needs = tuple(registry.describe(kind, part.name).literals.get("needs", ()))
-    joined = {k: v for k, v in given.items() if k in needs or k in DETECTOR_ARGS}
+    joined = {k: v for k, v in given.items() if k in DETECTOR_ARGS}
     own = {k: v for k, v in given.items() if k not in joined}
     return [part.name, sorted({**registry.arguments(kind, part.name, own), **joined}.items())]
 

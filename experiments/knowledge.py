@@ -83,9 +83,7 @@ def _alarm_level(alarm: Alarm, images: Tensor, rng: SampleRng) -> Tensor:
     detector: Detector = alarm.detector
     score = detector.score(images, rng)
     if images.requires_grad and torch.is_grad_enabled() and not score.requires_grad:
-        score = _Backward.apply(
-            images, lambda x: detector.score(x, rng), lambda x: detector.surrogate().score(x, rng)
-        )
+        score = _Backward.apply(images, lambda x: detector.score(x, rng), lambda x: detector.surrogate().score(x, rng))
     return (score - alarm.threshold) / alarm.sigma
 
 

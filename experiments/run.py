@@ -60,17 +60,18 @@ def run(
     executor: Executor | None = None,
     only: Callable[[Cell], bool] | None = None,
     batch_size: int = BATCH_SIZE,
+    assembly: Assembly | None = None,
     tell: Callable[[Progress], None] = lambda progress: None,
 ) -> Store:
     """Runs what is missing of a study and returns its store.
 
     With `workers` = 1 and no executor everything happens here; otherwise tasks go to worker processes, or to the
-    executor given (a Dask client's, say).
+    executor given (a Dask client's, say). An `assembly` holds what a caller already has in memory; it stays here.
 
     Raises:
         UserError: a name, file or argument of the study that cannot be used; what was finished before is kept.
     """
-    where = choose(device)
+    where = choose(device) if assembly is None else Device(str(assembly.device), "given by the caller")
     store = Store(folder)
     threads = torch.get_num_threads()
     store.begin(
@@ -80,7 +81,7 @@ def run(
         hash=claims_hash(study.question, study.claims, study.budgets()),
     )
     remove_unfinished(store.folder)
-    assembly = Assembly(where)
+    assembly = Assembly(where) if assembly is None else assembly
     cells = [c for c in study.cells() if only is None or only(c)]
     tasks = _tasks(cells, assembly)
     total = sum(len(t.cells) for t in tasks)
@@ -106,9 +107,7 @@ def run(
     return store
 
 
-def run_cell(
-    cell: Cell, key: str, shared: str, assembly: Assembly, store: Store, *, plan: dict[str, Any]
-) -> None:
+def run_cell(cell: Cell, key: str, shared: str, assembly: Assembly, store: Store, *, plan: dict[str, Any]) -> None:
     """Attacks and judges one cell, part by part, and writes its rows; `shared` is its attack key ("" = baseline)."""
     sample = assembly.slice(cell.data)
     joined = assembly.join(cell)

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from advgen.core import registry
 from advgen.core.errors import RunFolder, UserError
 from advgen.core.files import write_atomically
-from advgen.core.specs import Cell, Row
+from advgen.core.specs import GIVEN, BudgetSpec, Cell, DataSpec, Part, Row
 from advgen.experiments.study import Study, written
 
 ROW_SCHEMA = pa.schema(
@@ -117,12 +117,24 @@ class Store:
                 "choose another folder with --out."
             )
         if begun is None:
-            self.write_json("registered.json", {"hash": hash, "question": study.question, "budgets": study.budgets(),
-                                                "claims": [c.canonical() for c in study.claims]})
+            self.write_json(
+                "registered.json",
+                {
+                    "hash": hash,
+                    "question": study.question,
+                    "budgets": study.budgets(),
+                    "claims": [c.canonical() for c in study.claims],
+                },
+            )
         self.write_json(
             "study.json",
-            {"name": study.name, "question": study.question, "description": study.description,
-             "labels": study.labels(), "study": json.loads(study.model_dump_json(exclude={"claims"}))},
+            {
+                "name": study.name,
+                "question": study.question,
+                "description": study.description,
+                "labels": study.labels(),
+                "study": json.loads(study.model_dump_json(exclude={"claims"})),
+            },
         )
         if self.read_json("plan.json") is None:
             self.write_json("plan.json", plan)
@@ -177,7 +189,11 @@ class Store:
         """Key, cell and meta of every finished cell."""
         for done in sorted(self.folder.glob("*/done.json")):
             key = done.parent.name
-            yield key, cell_from_json(json.loads(done.read_text())["cell"]), dict(self.read_json(f"{key}/meta.json") or {})
+            yield (
+                key,
+                cell_from_json(json.loads(done.read_text())["cell"]),
+                dict(self.read_json(f"{key}/meta.json") or {}),
+            )
 
     def rows(self, keys: Iterable[str] | None = None) -> pd.DataFrame:
         """All rows of the finished cells (of `keys`, if given), each with its cell's columns."""
@@ -239,18 +255,21 @@ def open_run(folder: str | Path) -> Store:
     """
     store = Store(folder)
     if store.read_json("study.json") is None:
-        raise RunFolder(f"{str(folder)!r} is not a run folder: it has no study.json; give the folder that `run` printed.")
+        raise RunFolder(
+            f"{str(folder)!r} is not a run folder: it has no study.json; give the folder that `run` printed."
+        )
     return store
 
 
 def cell_columns(cell: Cell, labels: Mapping[str, str], meta: Mapping[str, Any]) -> dict[str, Any]:
     """The columns that a cell gives to each of its rows."""
-    attack = registry.describe("attacks", cell.attack.name) if cell.attack else None
     args = dict(cell.attack.args) if cell.attack else {}
-    stop = ""
-    if cell.attack and any(f.name == "stop" for f in attack.fields if attack):
-        stop = str(args.get("stop", registry.defaults("attacks", cell.attack.name)["stop"]))
-    access = str(attack.literals.get("access", "")) if attack else ""
+    stop = access = ""
+    if cell.attack and not cell.attack.name.startswith(GIVEN):
+        attack = registry.describe("attacks", cell.attack.name)
+        access = str(attack.literals.get("access", ""))
+        if any(f.name == "stop" for f in attack.fields):
+            stop = str(args.get("stop", registry.defaults("attacks", cell.attack.name)["stop"]))
     defense = written(cell.defense)
     return {
         "data": str(cell.data.name),
@@ -277,8 +296,6 @@ def cell_to_json(cell: Cell) -> Any:
 
 
 def cell_from_json(value: Any) -> Cell:
-    from advgen.core.specs import BudgetSpec, DataSpec, Part
-
     def part(text: Any) -> Part | None:
         return None if text is None else Part(text[0], tuple((k, v) for k, v in text[1]))
 

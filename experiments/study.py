@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from advgen.core import registry
 from advgen.core.errors import BadArgument, BadFile, MissingFile, UnknownName, UserError
-from advgen.core.specs import BUDGETS, GOALS, KNOWLEDGE, SPLITS, BudgetSpec, Cell, DataSpec, Part, Scalar, number
+from advgen.core.specs import BUDGETS, GIVEN, GOALS, KNOWLEDGE, SPLITS, BudgetSpec, Cell, DataSpec, Part, Scalar, number
 from advgen.experiments.claims import Claim
 
 # What `assemble` reads from a defense's arguments beside the plug-in's own.
@@ -142,13 +142,15 @@ class Grid(_Model):
             if goal.name not in GOALS:
                 raise UnknownName.among("goal", goal.name, GOALS)
         for attack in self.attacks:
-            registry.arguments("attacks", attack.name, _own("attacks", attack))
+            _own("attacks", attack)
             norms = _norms(attack.name)
             if norms and not any(b.name in norms for b in self.budgets):
-                raise BadArgument(f"{attack.name} needs a budget in {', '.join(norms)}, and this grid has none of them.")
+                raise BadArgument(
+                    f"{attack.name} needs a budget in {', '.join(norms)}, and this grid has none of them."
+                )
         for defense in self.defenses:
             for part in defense.parts:
-                registry.arguments("defenses", part.name, _own("defenses", part))
+                _own("defenses", part)
         return self
 
     def cells(self) -> Iterator[Cell]:
@@ -272,7 +274,9 @@ def _from_yaml(path: Path) -> Study:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise BadFile(f"{path} is not YAML{where}: {getattr(error, 'problem', None) or 'it cannot be parsed'}.") from None
+        raise BadFile(
+            f"{path} is not YAML{where}: {getattr(error, 'problem', None) or 'it cannot be parsed'}."
+        ) from None
     except UnicodeDecodeError:
         raise BadFile(f"{path} is not a text file in UTF-8.") from None
     if not isinstance(text, dict):
@@ -286,10 +290,15 @@ def _sentence(error: ValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(str(p) for p in first["loc"]) or "the study"
     if first["type"] == "extra_forbidden":
-        known = {name for model in (Study, Grid, DataEntry, PartEntry, BudgetEntry, DefenseEntry)
-                 for name in model.model_fields}
-        return str(UnknownName.among("key", place, known)) if "." not in place else str(
-            UnknownName.among(f"key at {place}:", str(first["loc"][-1]), known)
+        known = {
+            name
+            for model in (Study, Grid, DataEntry, PartEntry, BudgetEntry, DefenseEntry)
+            for name in model.model_fields
+        }
+        return (
+            str(UnknownName.among("key", place, known))
+            if "." not in place
+            else str(UnknownName.among(f"key at {place}:", str(first["loc"][-1]), known))
         )
     if first["type"] == "missing":
         return f"{place} is missing."
@@ -300,10 +309,12 @@ def _sentence(error: ValidationError) -> str:
 
 def _norms(attack: str) -> tuple[str, ...]:
     """The budgets of an attack; none = it looks for the smallest change."""
+    if attack.startswith(GIVEN):
+        return ()
     return tuple(registry.describe("attacks", attack).literals.get("budgets", ()))
 
 
-def _own(kind: str, entry: PartEntry) -> dict[str, Scalar]:
-    """The arguments that belong to the plug-in itself, not to what `assemble` joins to it."""
-    needs = tuple(registry.describe(kind, entry.name).literals.get("needs", ()))
-    return {k: v for k, v in entry.args.items() if k not in needs and k not in DETECTOR_ARGS}
+def _own(kind: str, entry: PartEntry) -> None:
+    """Refuses a name or argument that the plug-in does not have."""
+    if not entry.name.startswith(GIVEN):
+        registry.arguments(kind, entry.name, {k: v for k, v in entry.args.items() if k not in DETECTOR_ARGS})

@@ -4,7 +4,6 @@ Measured on the data a study uses, at its size: JPEG at quality 75, a shift of o
 image of the same class or person, and the nearest image of another.
 """
 
-import json
 from typing import Any
 
 import numpy as np
@@ -44,27 +43,21 @@ def yardsticks(sample: Slice, metric: LPIPS | None, *, seed: int) -> dict[str, d
 
 def clusters(sample: Slice) -> dict[str, str]:
     """The person (or other group) of each sample, where the data know it: images of one are not independent."""
-    if not _has_identity(sample):
-        return {}
-    return dict(zip(sample.ids, (f"identity {g}" for g in _groups(sample)), strict=True))
+    return dict(zip(sample.ids, _groups(sample), strict=True)) if _has_groups(sample) else {}
 
 
 def _groups(sample: Slice) -> list[str]:
-    if _has_identity(sample):
-        return [str(json.loads(a)["identity"]) for a in sample.table.column("attributes").to_pylist()]
+    if _has_groups(sample):
+        return [str(group) for group in sample.table.column("group").to_pylist()]
     return [str(int(label)) for label in sample.labels]
 
 
-def _has_identity(sample: Slice) -> bool:
-    names = sample.table.column_names
-    if "attributes" not in names or not len(sample.ids):
-        return False
-    first = sample.table.column("attributes")[0].as_py()
-    return bool(first) and "identity" in json.loads(first)
+def _has_groups(sample: Slice) -> bool:
+    return sample.table.column("group").to_pylist() != list(sample.ids)
 
 
 def _word(sample: Slice) -> str:
-    return "person" if _has_identity(sample) else "class"
+    return "person" if _has_groups(sample) else "class"
 
 
 def _same(sample: Slice) -> tuple[Tensor, Tensor] | None:
@@ -110,7 +103,9 @@ def _nearest_other(images_u8: Tensor, groups: list[str], metric: LPIPS | None) -
         closest = []
         for i, o in enumerate(others):
             near = torch.tensor(o)[l2[i, o].argsort()[:10]]
-            closest.append(float(_lpips(metric, images_u8[near], images_u8[i : i + 1].expand(len(near), -1, -1, -1)).min()))
+            closest.append(
+                float(_lpips(metric, images_u8[near], images_u8[i : i + 1].expand(len(near), -1, -1, -1)).min())
+            )
         found["lpips"] = float(np.median(closest))
     return found
 

@@ -15,6 +15,9 @@ BUDGETS = ("Linf", "L2", "L1", "L0", "Lpips", "Latent", "Identity")
 SPLITS = ("train", "validation", "calibration", "test")
 
 
+GIVEN = "given:"  # before a name: something that a caller has in memory or made elsewhere, and no plug-in
+
+
 class Part(NamedTuple):
     """A plug-in or network by name, with the arguments that differ from its defaults, sorted by name."""
 
