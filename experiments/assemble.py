@@ -204,7 +204,7 @@ class Assembly:
         return self._metrics[net]
 
     def judge_net(self, data: DataSpec) -> str:
-        """The backbone that the judge measures LPIPS with: squeeze where its file is found and images are large enough."""
+        """The backbone of the judge's LPIPS: squeeze where its file is found and images are large enough."""
         return default_net(int(min(self.slice(data).images_u8.shape[-2:]))).net
 
     def attack_net(self, data: DataSpec) -> str:

@@ -127,7 +127,7 @@ def run_cell(cell: Cell, key: str, shared: str, assembly: Assembly, store: Store
 
 
 def _attack_each(cell: Cell, joined: Joined, sample: Slice, at: Tensor, assembly: Assembly) -> list[Attacked]:
-    """The attacked images of these positions; where an attack raises, the batch is halved until the culprit is alone."""
+    """The attacked images of these positions; where it raises, the batch is halved until the culprit is alone."""
     try:
         return _attack(cell, joined, sample, at, assembly)
     except UserError:

@@ -198,7 +198,7 @@ class Store:
     def rows(self, keys: Iterable[str] | None = None) -> pd.DataFrame:
         """All rows of the finished cells (of `keys`, if given), each with its cell's columns."""
         wanted = None if keys is None else set(keys)
-        clusters: dict[str, str] = {k: v for k, v in (self.read_json("clusters.json") or {}).items()}
+        clusters: dict[str, str] = self.read_json("clusters.json") or {}
         labels: dict[str, str] = (self.read_json("study.json") or {}).get("labels", {})
         frames = []
         for key, cell, meta in self.cells():
