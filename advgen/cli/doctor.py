@@ -146,9 +146,7 @@ def _check_plugin(kind: str, name: str, *, strict: bool, as_json: bool) -> None:
     if as_json:
         print_json([r._asdict() for r in results])
     else:
-        print_table(
-            ["CHECK", "RESULT", "REASON"], [[r.check, "ok" if r.passed else "FAILED", r.reason] for r in results]
-        )
-    failed = [r.check for r in results if not r.passed]
+        print_table(["CONTRACT", "VERDICT", "DETAIL"], [[r.name, r.verdict, r.detail] for r in results])
+    failed = [r.name for r in results if r.verdict == "failed"]
     if strict and failed:
         raise StrictFailure(f"{name} fails {len(failed)} of {len(results)} contracts: {', '.join(failed)}.")

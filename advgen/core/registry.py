@@ -117,15 +117,17 @@ def create(kind: str, name: str, /, **args: Any) -> Any:
 
 
 def load_file(path: Path) -> Any:
-    """A Python file imported as a module by its path, without touching `sys.path`.
+    """A Python file imported as a module by its path, without touching `sys.path`; once as long as it stays the same.
 
     Raises:
         MissingFile: there is no such file.
+        BadFile: it does not parse; what it raises by itself keeps its traceback.
     """
     path = path.expanduser().resolve()
     if not path.is_file():
         raise MissingFile(f"there is no file {str(path)!r}.")
-    name = f"advgen_file_{path.stem}_{blake2b(str(path).encode(), digest_size=6).hexdigest()}"
+    digest = blake2b(str(path).encode() + b"\0" + path.read_bytes(), digest_size=8).hexdigest()
+    name = f"advgen_file_{path.stem}_{digest}"
     if name in sys.modules:
         return sys.modules[name]
     spec = spec_from_file_location(name, path)
@@ -135,6 +137,9 @@ def load_file(path: Path) -> Any:
     sys.modules[name] = module  # dataclasses look their module up while it is being run
     try:
         spec.loader.exec_module(module)
+    except SyntaxError as error:
+        del sys.modules[name]
+        raise BadFile(f"{error.filename}, line {error.lineno}: does not parse: {error.msg}.") from error
     except BaseException:
         del sys.modules[name]
         raise

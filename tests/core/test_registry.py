@@ -266,6 +266,20 @@ def test_a_file_is_loaded_once_so_that_its_classes_stay_the_same(folder: Path, t
     assert registry.load_class("attacks", address) is registry.load_class("attacks", address)
 
 
+def test_a_file_that_was_changed_is_loaded_again(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("answer = 1\n")
+    assert registry.load_file(file).answer == 1
+    file.write_text("answer = 2\n")
+    assert registry.load_file(file).answer == 2
+
+
+def test_a_file_that_does_not_parse_is_said_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("x = 1\ndef (\n")
+    with pytest.raises(BadFile, match=r"mine\.py, line 2: does not parse"):
+        registry.load_file(tmp_path / "mine.py")
+
+
 def test_a_missing_file_is_said(folder: Path) -> None:
     with pytest.raises(MissingFile, match=r"there is no file 'gone\.py'"):
         registry.create("attacks", "gone.py:Mover")
