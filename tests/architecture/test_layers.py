@@ -63,7 +63,7 @@ def test_an_import_up_the_layers_is_found(graph: grimp.ImportGraph) -> None:
 
 def _up_the_layers(graph: grimp.ImportGraph) -> list[str]:
     graph = copy.deepcopy(graph)
-    # The root's lazy `evaluate` is a line of its own, below; through it everything that asks for the version would go up.
+    # The root's lazy `evaluate` is tested below; through it everything that asks for the version would go up.
     if graph.direct_import_exists(importer="advgen", imported="advgen.experiments.evaluate"):
         graph.remove_import(importer="advgen", imported="advgen.experiments.evaluate")
     broken = graph.find_illegal_dependencies_for_layers(layers=LAYERS, containers={"advgen"})
