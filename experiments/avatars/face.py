@@ -7,23 +7,22 @@ in face coordinates.
 
 import math
 
-from numba import njit
-
+from .compiling import pixelwise
 from .inks import BROW, EYE, IRIS, LINE, LIPS, MOUTH, SKIN, TEETH, TONGUE, WARM
-from .shapes import bump, cell, clip01, cover, ellipse, mix, over, paint, ramp, stroke
+from .shapes import bump, cell, clip01, cover, ellipse, length, mix, over, paint, ramp, stroke
 from .vocabulary import PARTS
 
 PART_FACE, PART_EAR, PART_LIPS, PART_MOUTH = PARTS["face"], PARTS["ear"], PARTS["lips"], PARTS["mouth"]
 PART_EYE, PART_IRIS, PART_BROW = PARTS["eye"], PARTS["iris"], PARTS["brow"]
 
 
-@njit
+@pixelwise
 def lamp(p, nx, ny, nz):
     """Light 0..1 that falls on a surface with this normal, wrapped a little around the edge."""
     return clip01((nx * p.light_x + ny * p.light_y + nz * p.light_z + 0.22) / 1.16)
 
 
-@njit
+@pixelwise
 def relief(p, x, y):
     """Slope (x, y) of the face's height field: nose, sockets, brows, cheeks, mouth and chin."""
     sx, sy = 0.0, 0.0
@@ -49,8 +48,8 @@ def relief(p, x, y):
     return sx + 0.012 * dx, sy + 0.012 * dy
 
 
-@njit
-def paint_ear(px, p, ink, tone, u, v, w, side, alpha):
+@pixelwise
+def paint_ear(px, p, tone, u, v, w, side, alpha):
     """One ear; `side` is -1 left, +1 right."""
     ear_x = p.ear_right if side > 0.0 else p.ear_left
     rx = p.ear_size * (p.ear_flat_right if side > 0.0 else p.ear_flat_left)
@@ -62,17 +61,17 @@ def paint_ear(px, p, ink, tone, u, v, w, side, alpha):
     light = lamp(p, 0.55 * side, 0.25, 0.75)
     light *= 1.0 - 0.50 * cover(bowl, 0.03 + w) * ramp(-1.4, 0.6, -x / rx)
     light = clip01(light + 0.25 * ramp(-0.03, 0.0, sd) * clip01(y / p.ear_size))
-    paint(px, ink[SKIN], light, 0.0, cover(sd, w) * alpha, PART_EAR, tone)
-    over(px, px[0] * 0.86, px[1] * 0.62, px[2] * 0.60, 0.35 * cover(sd, w) * alpha, PART_EAR)
+    paint(px, p, SKIN, light, 0.0, cover(sd, w) * alpha, PART_EAR, tone)
+    over(px, px.r * 0.86, px.g * 0.62, px.b * 0.60, 0.35 * cover(sd, w) * alpha, PART_EAR)
 
 
-@njit
-def paint_skin(px, p, ink, tone, u, v, x, y, depth, sd, shade, w, wf):
+@pixelwise
+def paint_skin(px, p, tone, u, v, x, y, depth, sd, shade, w, wf):
     """The face's skin: light, blush, freckles and lines. `depth`: 0 at the middle, 1 at the outline."""
     alpha = cover(sd, w)
     if alpha <= 0.0:
         return
-    r = math.hypot(u, v) + 1e-9
+    r = length(u, v) + 1e-9
     k = 0.93 * depth * depth
     sx, sy = relief(p, x, y)
     nx, ny, nz = k * u / r - sx, 0.9 * k * v / r - sy, math.sqrt(1.0 - k * k)
@@ -85,29 +84,32 @@ def paint_skin(px, p, ink, tone, u, v, x, y, depth, sd, shade, w, wf):
     light *= (1.0 - 0.30 * fall) * (1.0 - shade)
     half = 1.0 / math.sqrt(2.0 + 2.0 * p.light_z)
     shine = max(0.0, (nx * p.light_x + ny * p.light_y + nz * (1.0 + p.light_z)) * half)
-    shine = (shine ** 16) * p.skin_shine * (1.0 - shade)
-    paint(px, ink[SKIN], light, shine, alpha, PART_FACE, tone)
+    shine *= shine
+    shine *= shine
+    shine *= shine
+    shine = shine * shine * p.skin_shine * (1.0 - shade)
+    paint(px, p, SKIN, light, shine, alpha, PART_FACE, tone)
 
     ax = abs(x)
     red, _, _ = bump(ax, y, p.head_w * 0.58, p.mouth_y * 0.48, 0.15, 0.11)
     tip, _, _ = bump(x, y, p.nose_x, p.nose_y, 0.07, 0.06)
     red = clip01(p.blush * (red + 0.55 * tip))
-    over(px, mix(px[0], ink[WARM, 0], 0.5), mix(px[1], ink[WARM, 1] * (0.4 + 0.6 * light), 0.6),
-         mix(px[2], ink[WARM, 2] * (0.4 + 0.6 * light), 0.6), red * alpha, PART_FACE)
+    over(px, mix(px.r, p.ink[WARM, 0], 0.5), mix(px.g, p.ink[WARM, 1] * (0.4 + 0.6 * light), 0.6),
+         mix(px.b, p.ink[WARM, 2] * (0.4 + 0.6 * light), 0.6), red * alpha, PART_FACE)
     if p.freckles > 0.05 and p.mouth_y * 0.75 < y < p.eye_y and ax < p.head_w * 0.85:
         _, _, d, own = cell(x * 30.0, y * 30.0, p.seed)
         spot = cover((d - 0.10 - 0.16 * own) / 30.0, max(wf, 0.012)) * ramp(0.07, 0.02, w)
         zone, _, _ = bump(ax, y, p.head_w * 0.38, p.mouth_y * 0.30, 0.20, 0.13)
         if own > 1.0 - p.freckles:
-            over(px, px[0] * 0.74, px[1] * 0.58, px[2] * 0.50, 0.85 * spot * zone * alpha, PART_FACE)
+            over(px, px.r * 0.74, px.g * 0.58, px.b * 0.50, 0.85 * spot * zone * alpha, PART_FACE)
     if p.mole > 0.0:
-        d = math.hypot(x - p.mole_x, y - p.mole_y) - max(0.011, 0.45 * wf)
-        over(px, px[0] * 0.38, px[1] * 0.26, px[2] * 0.24, 0.85 * cover(d, wf) * alpha, PART_FACE)
+        d = length(x - p.mole_x, y - p.mole_y) - max(0.011, 0.45 * wf)
+        over(px, px.r * 0.38, px.g * 0.26, px.b * 0.24, 0.85 * cover(d, wf) * alpha, PART_FACE)
     if p.age > 0.02:
         paint_lines(px, p, x, y, wf, alpha)
 
 
-@njit
+@pixelwise
 def paint_lines(px, p, x, y, wf, alpha):
     """Lines of age: brow, crow's feet, bags under the eyes, from nose to mouth."""
     ax = abs(x)
@@ -128,11 +130,11 @@ def paint_lines(px, p, x, y, wf, alpha):
         for i in range(3):
             at = p.eye_y + (i - 1) * (0.012 + 0.05 * (ex - 1.15))
             line = max(line, stroke(y - at, half * 0.9, wf) * ramp(1.75, 1.35, ex))
-    over(px, px[0] * 0.56, px[1] * 0.46, px[2] * 0.44, 0.75 * p.age * line * alpha, PART_FACE)
+    over(px, px.r * 0.56, px.g * 0.46, px.b * 0.44, 0.75 * p.age * line * alpha, PART_FACE)
 
 
-@njit
-def paint_eye(px, p, ink, tone, x, y, side, opened, alpha, w, wf):
+@pixelwise
+def paint_eye(px, p, tone, x, y, side, opened, alpha, w, wf):
     """One eye with lids and lashes. `opened`: 0 closed, 1 at rest, more when surprised."""
     ex, ey = (x - side * p.eye_x) * side, y - p.eye_y
     if abs(ex) > 1.6 * p.eye_w + wf or abs(ey) > 2.2 * p.eye_w + wf:
@@ -153,9 +155,9 @@ def paint_eye(px, p, ink, tone, x, y, side, opened, alpha, w, wf):
     crease = high_at_rest * max(opened, 1.0) * 1.22 + 0.020 + 0.010 * p.age * (-1.0 + 1.5 * abs(q))
     inside = 1.0 if abs(q) < 1.15 else 0.0
     lid = cover((ey - crease) * slope, 2.0 * wf) * cover((high - ey) * slope, wf) * inside
-    over(px, px[0] * 0.90, px[1] * 0.80, px[2] * 0.79, 0.65 * lid * alpha * ramp(1.15, 0.8, abs(q)), PART_FACE)
+    over(px, px.r * 0.90, px.g * 0.80, px.b * 0.79, 0.65 * lid * alpha * ramp(1.15, 0.8, abs(q)), PART_FACE)
     fade = ramp(1.12, 0.75, abs(q)) * alpha
-    over(px, px[0] * 0.62, px[1] * 0.48, px[2] * 0.46,
+    over(px, px.r * 0.62, px.g * 0.48, px.b * 0.46,
          0.75 * fade * stroke((ey - crease) * slope, max(0.0045, 0.25 * wf), wf), PART_FACE)
 
     ball = min(cover((ey - high) * slope, wf), cover((low - ey) * slope_low, wf))
@@ -163,23 +165,23 @@ def paint_eye(px, p, ink, tone, x, y, side, opened, alpha, w, wf):
         ball = 0.0
     if ball > 0.0 and opened > 0.06:
         dim = 1.0 - 0.40 * ramp(0.035, 0.0, high - ey) - 0.14 * q * q
-        over(px, ink[EYE, 0] * dim, ink[EYE, 1] * dim, ink[EYE, 2] * (dim + 0.02), ball * alpha, PART_EYE)
+        over(px, p.ink[EYE, 0] * dim, p.ink[EYE, 1] * dim, p.ink[EYE, 2] * (dim + 0.02), ball * alpha, PART_EYE)
         # Gaze is the viewer's, so it does not mirror with the eye.
         ix, iy = ex - p.gaze_x * side, ey - p.gaze_y - 0.08 * p.eye_high
         radius = max(p.iris, 1.2 * wf)
-        d = math.hypot(ix, iy)
+        d = length(ix, iy)
         disc = cover(d - radius, wf) * ball * alpha
         if disc > 0.0:
             glow = 0.72 + 0.62 * ramp(0.4, -1.0, iy / radius) - 0.12 * ramp(0.02, 0.06, w)
             fibre = 1.0 + 0.14 * math.sin(9.0 * math.atan2(iy, ix)) * ramp(0.03, 0.012, w)
             rim = 1.0 - 0.62 * ramp(0.66, 1.0, d / radius)
             k = glow * fibre * rim * (1.0 - 0.35 * ramp(0.03, 0.0, high - ey))
-            over(px, ink[IRIS, 0] * k, ink[IRIS, 1] * k, ink[IRIS, 2] * k, disc, PART_IRIS)
+            over(px, p.ink[IRIS, 0] * k, p.ink[IRIS, 1] * k, p.ink[IRIS, 2] * k, disc, PART_IRIS)
             over(px, 0.03, 0.025, 0.03, cover(d - 0.48 * radius, wf) * ball * alpha, PART_IRIS)
             gx, gy = ix * side - 0.36 * radius * p.catch_side, iy - 0.38 * radius
-            glint = cover(math.hypot(gx, gy) - 0.27 * radius, wf)
+            glint = cover(length(gx, gy) - 0.27 * radius, wf)
             gx, gy = ix * side + 0.40 * radius * p.catch_side, iy + 0.42 * radius
-            glint = max(glint, 0.45 * cover(math.hypot(gx, gy) - 0.15 * radius, wf))
+            glint = max(glint, 0.45 * cover(length(gx, gy) - 0.15 * radius, wf))
             over(px, 1.0, 1.0, 1.0, glint * disc * 0.96, PART_IRIS)
 
     # Lashes: a line that swells outward and runs on past the corner; a faint one below.
@@ -188,15 +190,15 @@ def paint_eye(px, p, ink, tone, x, y, side, opened, alpha, w, wf):
         grow = half_lid * (0.72 + 0.42 * clip01(0.5 + 0.5 * q)) * ramp(reach, 0.86, q)
         top = high if q < 0.92 else mix(high, 0.016, ramp(0.92, 1.1, q))
         ends = ramp(-1.02, -0.90, q)
-        over(px, ink[LINE, 0], ink[LINE, 1], ink[LINE, 2],
+        over(px, p.ink[LINE, 0], p.ink[LINE, 1], p.ink[LINE, 2],
              stroke((ey - top) * slope, max(grow, 0.1 * wf), wf) * ends * alpha, PART_EYE)
     if abs(q) < 1.0 and shut < 0.8:
-        over(px, px[0] * 0.55, px[1] * 0.40, px[2] * 0.38,
+        over(px, px.r * 0.55, px.g * 0.40, px.b * 0.38,
              0.75 * stroke((ey - low) * slope_low, max(0.0045, 0.25 * wf), wf) * alpha * ramp(1.0, 0.7, -q), PART_EYE)
 
 
-@njit
-def paint_brow(px, p, ink, x, y, side, alpha, wf):
+@pixelwise
+def paint_brow(px, p, x, y, side, alpha, wf):
     ex = (x - side * p.eye_x) * side
     q = ex / (1.22 * p.eye_w)
     if abs(q) > 1.12 or abs(y - p.brow_y) > 0.14:
@@ -207,26 +209,26 @@ def paint_brow(px, p, ink, x, y, side, alpha, wf):
     ends = ramp(-1.12, -0.92, q) * ramp(1.12, 0.9, q)
     line = stroke((y - p.brow_y - arch - raised) * 0.95, half, max(wf, 0.006)) * ends
     hairs = 1.0 + 0.16 * math.sin(q * 42.0 + (y - p.brow_y) * 160.0) * ramp(0.03, 0.01, wf)
-    over(px, ink[BROW, 0] * hairs, ink[BROW, 1] * hairs, ink[BROW, 2] * hairs, 0.93 * line * alpha, PART_BROW)
+    over(px, p.ink[BROW, 0] * hairs, p.ink[BROW, 1] * hairs, p.ink[BROW, 2] * hairs, 0.93 * line * alpha, PART_BROW)
 
 
-@njit
+@pixelwise
 def paint_nose(px, p, x, y, alpha, wf):
     """Nostrils and the creases of the wings; the rest of the nose is light on the height field."""
     nx, ny = x - p.nose_x, y - p.nose_y + 0.040
     if abs(nx) > 2.4 * p.nose_w or abs(ny) > 0.16:
         return
     hole = ellipse(abs(nx) - 0.50 * p.nose_w, ny + 0.10 * abs(nx), max(0.36 * p.nose_w, 0.4 * wf), max(0.011, 0.3 * wf))
-    over(px, px[0] * 0.46, px[1] * 0.30, px[2] * 0.28, 0.80 * cover(hole, max(wf, 0.007)) * alpha, PART_FACE)
+    over(px, px.r * 0.46, px.g * 0.30, px.b * 0.28, 0.80 * cover(hole, max(wf, 0.007)) * alpha, PART_FACE)
     under = stroke(ny + 0.022 - 0.25 * abs(nx), 0.010, max(wf, 0.02)) * ramp(1.3, 0.4, abs(nx) / p.nose_w)
-    over(px, px[0] * 0.80, px[1] * 0.66, px[2] * 0.64, 0.55 * under * alpha, PART_FACE)
-    d = abs(math.hypot(abs(nx) - 0.86 * p.nose_w, ny - 0.022) - 0.034)
+    over(px, px.r * 0.80, px.g * 0.66, px.b * 0.64, 0.55 * under * alpha, PART_FACE)
+    d = abs(length(abs(nx) - 0.86 * p.nose_w, ny - 0.022) - 0.034)
     crease = stroke(d, max(0.004, 0.22 * wf), wf) * (1.0 if abs(nx) > 0.95 * p.nose_w else 0.0)
-    over(px, px[0] * 0.70, px[1] * 0.54, px[2] * 0.51, 0.60 * crease * ramp(-0.02, 0.01, ny) * alpha, PART_FACE)
+    over(px, px.r * 0.70, px.g * 0.54, px.b * 0.51, 0.60 * crease * ramp(-0.02, 0.01, ny) * alpha, PART_FACE)
 
 
-@njit
-def paint_mouth(px, p, ink, tone, x, y, alpha, wf):
+@pixelwise
+def paint_mouth(px, p, tone, x, y, alpha, wf):
     mx, my = x - p.mouth_x, y - p.mouth_y
     if abs(mx) > 1.4 * p.mouth_w or abs(my) > 0.30:
         return
@@ -246,25 +248,25 @@ def paint_mouth(px, p, ink, tone, x, y, alpha, wf):
         below = clip01((lower - my) / (lower - bottom + 1e-6))
         light = 0.74 * p.light_y + 0.30 if my < lower else 0.42
         shine = p.lip_shine * math.exp(-((below - 0.45) / 0.2) ** 2 - (q / 0.45) ** 2) if my < lower else 0.0
-        paint(px, ink[LIPS], clip01(light), shine, lips, PART_LIPS, tone)
+        paint(px, p, LIPS, clip01(light), shine, lips, PART_LIPS, tone)
     if p.open > 0.02 and aq < 1.0:
         hole = min(cover((my - upper) * slope, wf), cover((lower - my) * slope, wf)) * alpha
-        over(px, ink[MOUTH, 0], ink[MOUTH, 1], ink[MOUTH, 2], hole, PART_MOUTH)
+        over(px, p.ink[MOUTH, 0], p.ink[MOUTH, 1], p.ink[MOUTH, 2], hole, PART_MOUTH)
         tongue = cover(ellipse(mx, my - (bend - p.open * 0.135) + 0.010, 0.62 * p.mouth_w, 0.050 * p.open + 0.01), wf)
-        over(px, ink[TONGUE, 0], ink[TONGUE, 1], ink[TONGUE, 2], hole * tongue, PART_MOUTH)
+        over(px, p.ink[TONGUE, 0], p.ink[TONGUE, 1], p.ink[TONGUE, 2], hole * tongue, PART_MOUTH)
         edge = upper - p.teeth * (0.024 + 0.034 * p.open) * math.sqrt(max(arc, 0.0)) - 0.002
         row = cover((edge - my), wf) * hole * ramp(0.0, 0.25, p.teeth)
         gap = 1.0 - 0.10 * (1.0 - abs(math.sin(q * 9.0))) ** 6 - 0.22 * q * q
-        over(px, ink[TEETH, 0] * gap, ink[TEETH, 1] * gap, ink[TEETH, 2] * gap, row, PART_MOUTH)
+        over(px, p.ink[TEETH, 0] * gap, p.ink[TEETH, 1] * gap, p.ink[TEETH, 2] * gap, row, PART_MOUTH)
     # The line between the lips, a little past the corners.
     thin = max(0.0065, 0.36 * wf) * ramp(1.10, 0.78, aq)
     if aq < 1.1:
         line = stroke((my - upper) * slope, max(thin, 0.05 * wf), wf) * (1.0 - 0.55 * clip01(3.0 * p.open))
-        over(px, ink[LIPS, 0] * 0.36, ink[LIPS, 1] * 0.24, ink[LIPS, 2] * 0.25, 0.92 * line * alpha, PART_LIPS)
+        over(px, p.ink[LIPS, 0] * 0.36, p.ink[LIPS, 1] * 0.24, p.ink[LIPS, 2] * 0.25, 0.92 * line * alpha, PART_LIPS)
     if p.smile > 0.2:
-        side = math.hypot((aq - 1.10) * p.mouth_w / 0.018, (my - bend - 0.004) / 0.036)
-        over(px, px[0] * 0.72, px[1] * 0.56, px[2] * 0.54, 0.45 * clip01(p.smile) * math.exp(-side * side) * alpha,
+        side = length((aq - 1.10) * p.mouth_w / 0.018, (my - bend - 0.004) / 0.036)
+        over(px, px.r * 0.72, px.g * 0.56, px.b * 0.54, 0.45 * clip01(p.smile) * math.exp(-side * side) * alpha,
              PART_FACE)
     under = math.exp(-((my - bottom + 0.030) / 0.020) ** 2 - (q / 0.55) ** 2)
     if my < bottom:
-        over(px, px[0] * 0.80, px[1] * 0.68, px[2] * 0.67, 0.45 * under * alpha, PART_FACE)
+        over(px, px.r * 0.80, px.g * 0.68, px.b * 0.67, 0.45 * under * alpha, PART_FACE)

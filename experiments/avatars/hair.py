@@ -6,18 +6,18 @@ Head hair is a cap (an outline by angle, cut by a hairline across the face), a s
 
 import math
 
-from numba import njit
-
+from .compiling import pixelwise
 from .face import lamp
 from .inks import BEARD, HAIR
-from .shapes import capsule, cell, clip01, cover, ellipse, lookup, mix, noise1, noise2, over, paint, ramp, smooth_max
+from .shapes import capsule, cell, clip01, cover, ellipse, length, mix, noise1, noise2, over, paint, ramp, smooth_max
 from .shapes import smooth_min
+from .tables import ACROSS, BEARDLINE, HAIRLINE, lookup
 from .vocabulary import PARTS
 
 PART_HAIR, PART_BEARD = PARTS["hair"], PARTS["beard"]
 
 
-@njit
+@pixelwise
 def sheet_border(p, v, side):
     """Outer border of the hanging hair at height `v`."""
     t = clip01((p.sheet_top - v) / (p.sheet_top + p.sheet_len))
@@ -27,7 +27,7 @@ def sheet_border(p, v, side):
     return border
 
 
-@njit
+@pixelwise
 def sheet(p, u, v):
     """Distance to the hanging hair as a whole."""
     side = 1.0 if u > 0.0 else -1.0
@@ -36,7 +36,7 @@ def sheet(p, u, v):
     return max(d, v - p.sheet_top)
 
 
-@njit
+@pixelwise
 def back_hair(p, u, v, sd_outline):
     """Distance to the hair behind neck and ears."""
     d = smooth_max(sd_outline, p.cap_bottom - v, 0.10)
@@ -45,13 +45,13 @@ def back_hair(p, u, v, sd_outline):
     return d
 
 
-@njit
-def front_hair(p, hairline, u, v, x, y, sd_outline):
+@pixelwise
+def front_hair(p, u, v, x, y, sd_outline):
     """Distance to the hair before the face: cap, sides and locks. `hairline`: (n,) height across the face."""
-    n = hairline.shape[0]
+    n = ACROSS
     place = (x / p.head_w + 1.5) / 3.0 * (n - 1)
-    height = lookup(hairline, place)
-    rise = (lookup(hairline, place + 1.0) - height) * (n - 1) / (3.0 * p.head_w)
+    height = lookup(p, HAIRLINE, place)
+    rise = (lookup(p, HAIRLINE, place + 1.0) - height) * (n - 1) / (3.0 * p.head_w)
     ragged = p.fringe_ragged * (noise1(x * 22.0, p.seed) + 0.5 * noise1(x * 47.0, p.seed + 1))
     # A steep table stretches the distance; the limit keeps its error below what the edge shows.
     d = (height + ragged - y) / math.sqrt(1.0 + min(rise * rise, 6.0))
@@ -75,7 +75,7 @@ def front_hair(p, hairline, u, v, x, y, sd_outline):
     return d
 
 
-@njit
+@pixelwise
 def strands(p, s, t, w):
     """Light and dark of single strands, about -1..1. s: across, one lock a unit; t: along, 0..1."""
     # Each octave fades as it nears the pixel: `w` is the pixel's width in locks.
@@ -88,7 +88,7 @@ def strands(p, s, t, w):
     return tone
 
 
-@njit
+@pixelwise
 def curls(p, u, v, w):
     """Coils: light and dark about -1..1, and the slope of the coil's bulge in u and v."""
     f = p.curl_rate
@@ -103,8 +103,8 @@ def curls(p, u, v, w):
     return (0.42 * coil + 0.50 - 1.25 * d * d + 0.22 * (own - 0.5)) * fade, bx * fade, by * fade
 
 
-@njit
-def paint_hair(px, p, ink, tone, row, part, u, v, nx, ny, s, t, gloss, shade, alpha, w, lock_w):
+@pixelwise
+def paint_hair(px, p, tone, row, part, u, v, nx, ny, s, t, gloss, shade, alpha, w, lock_w):
     """One pixel of hair.
 
     nx, ny: the surface's normal; s, t: across and along the strands; gloss: 0..1, how near the bright band
@@ -122,11 +122,11 @@ def paint_hair(px, p, ink, tone, row, part, u, v, nx, ny, s, t, gloss, shade, al
     light = lamp(p, nx, ny, math.sqrt(flat))
     light = clip01((0.12 + 0.88 * light) * (1.0 + 0.44 * grain)) * (1.0 - shade)
     glossy = p.hair_shine * gloss * clip01(0.55 + 0.9 * grain) * (0.35 + 0.65 * light)
-    paint(px, ink[row], light, glossy, alpha, part, tone)
+    paint(px, p, row, light, glossy, alpha, part, tone)
 
 
-@njit
-def paint_cap(px, p, ink, tone, u, v, x, y, r, depth, d, shade, w):
+@pixelwise
+def paint_cap(px, p, tone, u, v, x, y, r, depth, d, shade, w):
     """The hair before the face, strands running out from the parting or down the locks."""
     alpha = cover(d, w)
     if alpha <= 0.0:
@@ -138,7 +138,7 @@ def paint_cap(px, p, ink, tone, u, v, x, y, r, depth, d, shade, w):
     ny -= 0.42 * lip * (1.0 if v > -0.3 * p.head_h else 0.3)
     px_x, px_y = x - p.part_x, y - p.part_y
     hang = ramp(0.18, -0.25, v / p.head_h) * (1.0 if p.sheet_len > 0.0 else 0.0)
-    across = math.hypot(px_x, px_y)
+    across = length(px_x, px_y)
     turn = math.atan2(px_x, -px_y + 0.12)
     side = 1.0 if u > 0.0 else -1.0
     s_cap = turn * p.lock_rate
@@ -158,12 +158,12 @@ def paint_cap(px, p, ink, tone, u, v, x, y, r, depth, d, shade, w):
     if p.part_line > 0.0 and y > p.part_y - 0.42 * p.head_h:
         valley = math.exp(-((x - p.part_x) / max(0.012, 0.6 * w)) ** 2) * ramp(p.part_y - 0.42 * p.head_h, p.part_y, y)
         shade = max(shade, 0.45 * valley * p.part_line)
-    paint_hair(px, p, ink, tone, HAIR, PART_HAIR, u, v, nx, ny, s, t, gloss, shade + 0.10 * lip, alpha * p.cap_alpha,
+    paint_hair(px, p, tone, HAIR, PART_HAIR, u, v, nx, ny, s, t, gloss, shade + 0.10 * lip, alpha * p.cap_alpha,
                w, lock_w)
 
 
-@njit
-def paint_back(px, p, ink, tone, u, v, r, d, w):
+@pixelwise
+def paint_back(px, p, tone, u, v, r, d, w):
     alpha = cover(d, w)
     if alpha <= 0.0:
         return
@@ -173,22 +173,23 @@ def paint_back(px, p, ink, tone, u, v, r, d, w):
     nx, ny = 0.72 * edge * u / (r + 1e-9), 0.55 * edge * v / (r + 1e-9)
     inner = 0.42 * ramp(1.02, 0.72, abs(u) / p.head_w) * ramp(0.2, -0.3, v / p.head_h) + 0.10
     s = u / border * 1.35 * p.lock_rate
-    paint_hair(px, p, ink, tone, HAIR, PART_HAIR, u, v, nx, ny, s, -v, 0.0, inner, alpha, w,
+    paint_hair(px, p, tone, HAIR, PART_HAIR, u, v, nx, ny, s, -v, 0.0, inner, alpha, w,
                w * 1.35 * p.lock_rate / border)
 
 
-@njit
-def paint_stick(px, p, ink, tone, u, v, ax, ay, bx, by, ra, rb, braid, w):
+@pixelwise
+def paint_stick(px, p, tone, u, v, ax, ay, bx, by, ra, rb, braid, w):
     """A tail, bun or puff: a tapered stick, with plaits when `braid` is set."""
     d, t = capsule(u, v, ax, ay, bx, by, ra, rb)
     if d > 0.09 + w:
         return
-    length = math.hypot(bx - ax, by - ay)
-    dx, dy = (bx - ax) / (length + 1e-9), (by - ay) / (length + 1e-9)
+    span = length(bx - ax, by - ay)
+    dx, dy = (bx - ax) / (span + 1e-9), (by - ay) / (span + 1e-9)
     across = (u - ax) * -dy + (v - ay) * dx
     shade = 0.0
     if braid > 0.0:
-        beat = (t * length / (1.15 * ra)) % 1.0
+        beat = t * span / (1.15 * ra)
+        beat -= math.floor(beat)
         d += 0.26 * ra * (2.0 * beat - 1.0) ** 2 - 0.05 * ra
         shade = 0.55 * ramp(0.22, 0.0, min(beat, 1.0 - beat)) + 0.35 * ramp(0.012, 0.0, abs(across) - 0.002) * ramp(
             0.3, 0.5, beat)
@@ -198,7 +199,7 @@ def paint_stick(px, p, ink, tone, u, v, ax, ay, bx, by, ra, rb, braid, w):
     if alpha <= 0.0:
         return
     radius = mix(ra, rb, t)
-    if length < 0.02:
+    if span < 0.02:
         nx, ny = (u - ax) / radius * 0.85, (v - ay) / radius * 0.85
         s, along = math.atan2(u - ax, v - ay + 0.3 * radius) * 4.0, (v - ay) / radius
     else:
@@ -208,25 +209,25 @@ def paint_stick(px, p, ink, tone, u, v, ax, ay, bx, by, ra, rb, braid, w):
         if braid > 0.0:
             s += 1.5 * abs(across) / radius * beat
     gloss = math.exp(-((along - 0.25) / 0.16) ** 2)
-    paint_hair(px, p, ink, tone, HAIR, PART_HAIR, u, v, nx, ny, s, along, gloss, shade, alpha, w, 2.6 * w / radius)
+    paint_hair(px, p, tone, HAIR, PART_HAIR, u, v, nx, ny, s, along, gloss, shade, alpha, w, 2.6 * w / radius)
 
 
-@njit
-def paint_sticks(px, p, sticks, ink, tone, u, v, w, front):
-    """Sticks of one side of the head. sticks: (n, 8) = ax, ay, bx, by, ra, rb, braid, 1 in front / 0 behind."""
-    for i in range(sticks.shape[0]):
-        if sticks[i, 7] == front:
-            paint_stick(px, p, ink, tone, u, v, sticks[i, 0], sticks[i, 1], sticks[i, 2], sticks[i, 3],
-                        sticks[i, 4], sticks[i, 5], sticks[i, 6], w)
+@pixelwise
+def paint_sticks(px, p, tone, u, v, w, front):
+    """The sticks before the head (`front` 1) or behind it (0), as `layout` lists them."""
+    for i in range(p.stick_count):
+        if p.sticks[i, 7] == front:
+            paint_stick(px, p, tone, u, v, p.sticks[i, 0], p.sticks[i, 1], p.sticks[i, 2], p.sticks[i, 3],
+                        p.sticks[i, 4], p.sticks[i, 5], p.sticks[i, 6], w)
 
 
-@njit
-def paint_beard(px, p, beardline, ink, tone, u, v, x, y, r, sd_beard, w, wf):
+@pixelwise
+def paint_beard(px, p, tone, u, v, x, y, r, sd_beard, w, wf):
     """Stubble, goatee or beard, and the moustache."""
-    n = beardline.shape[0]
+    n = ACROSS
     place = (x / p.head_w + 1.5) / 3.0 * (n - 1)
-    height = lookup(beardline, place)
-    rise = (lookup(beardline, place + 1.0) - height) * (n - 1) / (3.0 * p.head_w)
+    height = lookup(p, BEARDLINE, place)
+    rise = (lookup(p, BEARDLINE, place + 1.0) - height) * (n - 1) / (3.0 * p.head_w)
     d = 9.0
     ragged = 0.008 * noise1(x * 40.0, p.seed + 50)
     if p.beard_full > 0.0:
@@ -249,17 +250,17 @@ def paint_beard(px, p, beardline, ink, tone, u, v, x, y, r, sd_beard, w, wf):
     alpha = cover(d, wf * 1.3)
     if p.beard_soft > 0.0:
         speck = 0.62 + 0.38 * noise2(x * 95.0, y * 95.0, p.seed + 51) * ramp(0.03, 0.01, w)
-        over(px, ink[BEARD, 0], ink[BEARD, 1], ink[BEARD, 2], 0.52 * speck * ramp(0.03, -0.07, d), PART_BEARD)
+        over(px, p.ink[BEARD, 0], p.ink[BEARD, 1], p.ink[BEARD, 2], 0.52 * speck * ramp(0.03, -0.07, d), PART_BEARD)
         if d < -0.01:
-            px[3] = PART_BEARD
+            px.part = PART_BEARD
         return
     if p.curly > 0.5:
         grain, _, _ = curls(p, u, v, w)
     else:
         turn = math.atan2(x, 0.35 - y)
-        grain = strands(p, turn * 17.0, math.hypot(x, y), w * 24.0)
+        grain = strands(p, turn * 17.0, length(x, y), w * 24.0)
     k = 0.80 * ramp(-0.10, 0.0, sd_beard) if p.beard_full > 0.0 else 0.2
     nx, ny = k * u / (r + 1e-9), k * v / (r + 1e-9)
     light = clip01(lamp(p, nx, ny + 0.10, math.sqrt(1.0 - k * k)) * (1.0 + 0.50 * grain))
     light *= 1.0 - 0.30 * ramp(-0.02, 0.0, d)
-    paint(px, ink[BEARD], light, 0.08 * p.hair_shine * clip01(grain), alpha, PART_BEARD, tone)
+    paint(px, p, BEARD, light, 0.08 * p.hair_shine * clip01(grain), alpha, PART_BEARD, tone)

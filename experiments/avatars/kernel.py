@@ -9,22 +9,24 @@ import hashlib
 import math
 from pathlib import Path
 
-import numpy as np
 from numba import njit
 
+from .compiling import pixelwise
 from .face import paint_brow, paint_ear, paint_eye, paint_mouth, paint_nose, paint_skin
 from .hair import back_hair, front_hair, paint_back, paint_beard, paint_cap, paint_sticks
 from .inks import ON_CLOTH, ON_HAIR, ON_SKIN
 from .scene import paint_background, paint_clothes, paint_neck
-from .shapes import clip01, cover, hash01, noise2, ramp
-from .tables import ACROSS, ANGLES, BEARD, BEARDLINE, FACE, HAIR, HAIRLINE, HAT, OUTLINES, fill_lines, fill_outlines
-from .tables import outline_distance
+from .shapes import clip01, cover, hash01, length, noise2, ramp
+from .tables import BEARD, FACE, HAIR, HAT, fill_lines, fill_outlines, outline_distance
 from .wear import hat_shape, paint_arms, paint_earring, paint_glasses, paint_hat
 
-_SOURCES = ("face", "hair", "inks", "kernel", "scene", "shapes", "tables", "vocabulary", "wear")
+_SOURCES = ("compiling", "face", "hair", "inks", "kernel", "scene", "shapes", "tables", "vocabulary", "wear")
+
+# The person is laid out at a size that leaves room for hats, and drawn larger about this height.
+ZOOM, ZOOM_Y = 1.2, -0.12
 
 
-@njit
+@pixelwise
 def turn_back(p, u, v):
     """Face coordinates (x, y) of a head pixel and how much a pixel is stretched there."""
     x, y = u / p.skull_w, v / p.skull_h
@@ -50,21 +52,24 @@ def turn_back(p, u, v):
     return (fx + ox) * p.skull_w, (fy + oy) * p.skull_h, stretch
 
 
-@njit
-def paint_head(px, p, radius, rate, lines, sticks, ink, tones, x, y, w):
+@pixelwise
+def paint_head(px, p, x, y, w):
     """All layers that belong to neck, head and clothes."""
     dx, dy = x - p.head_x, y - p.head_y
     u, v = p.roll_c * dx - p.roll_s * dy, p.roll_s * dx + p.roll_c * dy
-    u -= p.skew * clip01(-v / p.head_h) ** 1.5
-    r = math.hypot(u, v)
+    low = clip01(-v / p.head_h)
+    u -= p.skew * low * math.sqrt(low)
+    r = length(u, v)
     near = r < p.reach
-    skin, hair, cloth = tones[ON_SKIN], tones[ON_HAIR], tones[ON_CLOTH]
+    if not near and r > p.sticks_reach and y > p.chin_y + 0.4:
+        return
+    skin, hair, cloth = ON_SKIN, ON_HAIR, ON_CLOTH
 
     angle = math.atan2(u, v)
     if angle < 0.0:
         angle += 2.0 * math.pi
-    sd_face, face_edge = outline_distance(radius, rate, FACE, angle, r)
-    sd_hair, hair_edge = outline_distance(radius, rate, HAIR, angle, r)
+    sd_face, face_edge = outline_distance(p, FACE, angle, r)
+    sd_hair, hair_edge = outline_distance(p, HAIR, angle, r)
     if p.rough > 0.0 and abs(sd_hair) < 0.3:
         sd_hair += p.rough * (noise2(u * p.rough_rate, v * p.rough_rate, p.seed + 10)
                               + 0.5 * noise2(u * p.rough_rate * 2.3, v * p.rough_rate * 2.3, p.seed + 11))
@@ -74,8 +79,8 @@ def paint_head(px, p, radius, rate, lines, sticks, ink, tones, x, y, w):
         d_back = back_hair(p, u, v, sd_hair)
         if p.rough > 0.0 and p.sheet_len > 0.0 and v < 0.0:
             d_back += p.rough * noise2(u * p.rough_rate, v * p.rough_rate, p.seed + 12)
-        paint_sticks(px, p, sticks, ink, hair, u, v, w, 0.0)
-        paint_back(px, p, ink, hair, u, v, r, d_back, w)
+        paint_sticks(px, p, hair, u, v, w, 0.0)
+        paint_back(px, p, hair, u, v, r, d_back, w)
 
     sd_chin = sd_face
     if y < p.chin_y + 0.4:
@@ -84,11 +89,11 @@ def paint_head(px, p, radius, rate, lines, sticks, ink, tones, x, y, w):
         shadow_angle = math.atan2(su, sv)
         if shadow_angle < 0.0:
             shadow_angle += 2.0 * math.pi
-        sd_chin, _ = outline_distance(radius, rate, FACE, shadow_angle, math.hypot(su, sv))
+        sd_chin, _ = outline_distance(p, FACE, shadow_angle, length(su, sv))
         if p.beard_long > 0.0:
             sd_chin -= 0.03
-        paint_neck(px, p, ink, skin, x, y, sd_chin, w)
-        paint_clothes(px, p, ink, cloth, x, y, sd_chin, w)
+        paint_neck(px, p, skin, x, y, sd_chin, w)
+        paint_clothes(px, p, cloth, x, y, sd_chin, w)
 
     if near:
         fx, fy, stretch = turn_back(p, u, v)
@@ -97,85 +102,81 @@ def paint_head(px, p, radius, rate, lines, sticks, ink, tones, x, y, w):
         d_hat = 9.0
         sd_hat, hat_edge = 9.0, 1.0
         if p.hat > 0.0:
-            sd_hat, hat_edge = outline_distance(radius, rate, HAT, angle, r)
+            sd_hat, hat_edge = outline_distance(p, HAT, angle, r)
             d_hat = hat_shape(p, u, v, fx, fy, sd_hat)
         d_hair = 9.0
         if p.has_hair > 0.0:
-            d_hair = front_hair(p, lines[HAIRLINE], u, v, fx, fy, sd_hair)
+            d_hair = front_hair(p, u, v, fx, fy, sd_hair)
 
         if p.yaw_s > 0.12:
-            paint_far_side(px, p, ink, skin, cloth, u, v, w, 1.0)
+            paint_far_side(px, p, skin, cloth, u, v, w, 1.0)
         elif p.yaw_s < -0.12:
-            paint_far_side(px, p, ink, skin, cloth, u, v, w, -1.0)
-        paint_ear(px, p, ink, skin, u, v, w, -1.0, 1.0)
-        paint_ear(px, p, ink, skin, u, v, w, 1.0, 1.0)
+            paint_far_side(px, p, skin, cloth, u, v, w, -1.0)
+        paint_ear(px, p, skin, u, v, w, -1.0, 1.0)
+        paint_ear(px, p, skin, u, v, w, 1.0, 1.0)
 
         shade = 0.40 * ramp(0.085, -0.02, d_hair) * p.cap_alpha * (1.0 if fy > -0.2 * p.head_h else 0.6)
         if p.hat > 0.0:
             shade = max(shade, 0.52 * ramp(0.15, -0.02, d_hat))
-        paint_skin(px, p, ink, skin, u, v, fx, fy, depth, sd_face, shade, w, wf)
+        paint_skin(px, p, skin, u, v, fx, fy, depth, sd_face, shade, w, wf)
         alpha = cover(sd_face, w)
         if p.near_ear > 0.0:
-            paint_ear(px, p, ink, skin, u, v, w, -1.0 if p.yaw_s > 0.0 else 1.0, p.near_ear)
+            paint_ear(px, p, skin, u, v, w, -1.0 if p.yaw_s > 0.0 else 1.0, p.near_ear)
         if p.beard > 0.0:
-            sd_beard, _ = outline_distance(radius, rate, BEARD, angle, r)
-            paint_beard(px, p, lines[BEARDLINE], ink, hair, u, v, fx, fy, r, sd_beard, w, wf)
+            sd_beard, _ = outline_distance(p, BEARD, angle, r)
+            paint_beard(px, p, hair, u, v, fx, fy, r, sd_beard, w, wf)
         if alpha > 0.0 and sd_face < 0.0:
             paint_nose(px, p, fx, fy, alpha, wf)
-            paint_mouth(px, p, ink, skin, fx, fy, alpha, wf)
-            paint_eye(px, p, ink, skin, fx, fy, -1.0, p.eye_left, alpha, w, wf)
-            paint_eye(px, p, ink, skin, fx, fy, 1.0, p.eye_right, alpha, w, wf)
-            paint_brow(px, p, ink, fx, fy, -1.0, alpha, wf)
-            paint_brow(px, p, ink, fx, fy, 1.0, alpha, wf)
+            paint_mouth(px, p, skin, fx, fy, alpha, wf)
+            paint_eye(px, p, skin, fx, fy, -1.0, p.eye_left, alpha, w, wf)
+            paint_eye(px, p, skin, fx, fy, 1.0, p.eye_right, alpha, w, wf)
+            paint_brow(px, p, fx, fy, -1.0, alpha, wf)
+            paint_brow(px, p, fx, fy, 1.0, alpha, wf)
         if p.glasses > 0.0:
-            paint_arms(px, p, ink, cloth, fx, fy, v, cover(sd_face - 0.01, w), w, wf)
+            paint_arms(px, p, cloth, fx, fy, v, cover(sd_face - 0.01, w), w, wf)
         if d_hair < w:
-            paint_cap(px, p, ink, hair, u, v, fx, fy, r, r / hair_edge, d_hair, 0.45 * ramp(0.10, 0.0, d_hat), w)
-        paint_sticks(px, p, sticks, ink, hair, u, v, w, 1.0)
+            paint_cap(px, p, hair, u, v, fx, fy, r, r / hair_edge, d_hair, 0.45 * ramp(0.10, 0.0, d_hat), w)
+        paint_sticks(px, p, hair, u, v, w, 1.0)
         if p.earrings > 0.0:
             if p.yaw_s < 0.12:
-                paint_earring(px, p, ink, cloth, u, v, 1.0, w)
+                paint_earring(px, p, cloth, u, v, 1.0, w)
             if p.yaw_s > -0.12:
-                paint_earring(px, p, ink, cloth, u, v, -1.0, w)
+                paint_earring(px, p, cloth, u, v, -1.0, w)
         if p.glasses > 0.0:
-            paint_glasses(px, p, ink, cloth, fx, fy, cover(sd_face - 0.03, w), w, wf)
+            paint_glasses(px, p, cloth, fx, fy, cover(sd_face - 0.03, w), w, wf)
         if p.hat > 0.0:
-            paint_hat(px, p, ink, cloth, u, v, fx, fy, r, r / hat_edge, sd_hat, d_hat, w, wf)
+            paint_hat(px, p, cloth, u, v, fx, fy, r, r / hat_edge, sd_hat, d_hat, w, wf)
     elif p.sticks_reach > r:
-        paint_sticks(px, p, sticks, ink, hair, u, v, w, 1.0)
+        paint_sticks(px, p, hair, u, v, w, 1.0)
 
 
-@njit
-def paint_far_side(px, p, ink, skin, cloth, u, v, w, side):
+@pixelwise
+def paint_far_side(px, p, skin, cloth, u, v, w, side):
     """The earring of the ear that has turned away, before the face that hides it."""
     if p.earrings > 0.0:
-        paint_earring(px, p, ink, cloth, u, v, side, w)
+        paint_earring(px, p, cloth, u, v, side, w)
 
 
-@njit
-def draw(p, sticks, ink, tones, image, parts):
-    """Draw one avatar into image (H, W, 3) uint8 and parts (H, W) uint8."""
+@pixelwise
+def draw(p, px, image, parts):
+    """Draw one avatar into image (H, W, 3) uint8 and parts (H, W) uint8; `px` is the pixel at work."""
     size = image.shape[0]
     w = 2.0 / size
-    radius = np.zeros((OUTLINES, ANGLES + 1))
-    rate = np.zeros((OUTLINES, ANGLES + 1))
-    lines = np.zeros((2, ACROSS))
-    fill_outlines(p, radius, rate)
-    fill_lines(p, lines)
-    px = np.zeros(4)
+    fill_outlines(p)
+    fill_lines(p)
     for j in range(size):
         y = 1.0 - (j + 0.5) * w
         for i in range(size):
             x = (i + 0.5) * w - 1.0
-            paint_background(px, p, ink, x, y, w)
-            paint_head(px, p, radius, rate, lines, sticks, ink, tones, x, y, w)
+            paint_background(px, p, x, y, w)
+            paint_head(px, p, x / ZOOM, (y - ZOOM_Y) / ZOOM + ZOOM_Y, w / ZOOM)
             # Vignette and a grain that belongs to the place in the picture, whatever is drawn there.
             grain = 1.0 + 0.028 * (hash01(i, j, p.grain) + hash01(i, j, p.grain + 1) - 1.0)
             grain *= 1.0 - 0.07 * (x * x + y * y) * 0.5
-            image[j, i, 0] = int(255.0 * clip01(px[0] * grain * p.warm_r) + 0.5)
-            image[j, i, 1] = int(255.0 * clip01(px[1] * grain * p.warm_g) + 0.5)
-            image[j, i, 2] = int(255.0 * clip01(px[2] * grain * p.warm_b) + 0.5)
-            parts[j, i] = int(px[3])
+            image[j, i, 0] = int(255.0 * clip01(px.r * grain * p.warm_r) + 0.5)
+            image[j, i, 1] = int(255.0 * clip01(px.g * grain * p.warm_g) + 0.5)
+            image[j, i, 2] = int(255.0 * clip01(px.b * grain * p.warm_b) + 0.5)
+            parts[j, i] = int(px.part)
 
 
 
@@ -185,8 +186,8 @@ def compiled():
     here = Path(__file__).parent
     digest = hashlib.blake2b(b"".join((here / f"{name}.py").read_bytes() for name in _SOURCES)).hexdigest()
 
-    def draw_avatar(p, sticks, ink, tones, image, parts):
+    def draw_avatar(p, px, image, parts):
         digest  # a closed-over value is part of numba's cache key
-        draw(p, sticks, ink, tones, image, parts)
+        draw(p, px, image, parts)
 
-    return njit(cache=True, nogil=True)(draw_avatar)
+    return njit(cache=True, nogil=True, error_model="numpy")(draw_avatar)

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from .avatar import Avatar
+from .kernel import ZOOM, ZOOM_Y
 from .layout import SKULL, numbers
 from .vocabulary import LANDMARKS
 
@@ -48,8 +49,7 @@ def _turned(p, x: float, y: float) -> tuple[float, float]:
 
 def landmarks(avatar: Avatar, size: int) -> np.ndarray:
     """The points of LANDMARKS in a picture of `size` pixels: (L, 2) float32, (x, y), pixel centres at .5."""
-    record, _, _, _ = numbers(avatar)
-    p = dict(zip(record.dtype.names, record.item()))
+    p = numbers(avatar)
     head = [_turned(p, x, y) for x, y in _face_points(p)]
     jaw = (2.0 ** (-1.0 / p["jaw"])) * p["head_w"] * (1.0 - 0.5 * p["chin_taper"])
     head += [(0.0, -p["head_h"]), (-jaw, -0.72 * p["head_h"]), (jaw, -0.72 * p["head_h"]),
@@ -59,5 +59,6 @@ def landmarks(avatar: Avatar, size: int) -> np.ndarray:
         u += p["skew"] * min(1.0, max(0.0, -v / p["head_h"])) ** 1.5
         x = p["head_x"] + p["roll_c"] * u + p["roll_s"] * v
         y = p["head_y"] - p["roll_s"] * u + p["roll_c"] * v
+        x, y = ZOOM * x, ZOOM * (y - ZOOM_Y) + ZOOM_Y
         row[:] = (x + 1.0) * 0.5 * size, (1.0 - y) * 0.5 * size
     return points

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from . import inks
+from . import inks, tables
 from .avatar import Attributes, Avatar, Identity
 from .styles import BEARD_ROWS, EXPRESSION_ROWS, HAT_ROWS, STYLES
 from .vocabulary import (BACKGROUND_COLOURS, BACKGROUNDS, DYED, EARRING_COLOURS, EARRINGS, EYE_COLOURS, FABRIC_COLOURS,
@@ -15,7 +15,8 @@ PIVOT_Y = -0.56  # the head leans about the base of the neck
 HEAD_Y = 0.07
 SKULL = 1.06  # the ellipsoid that turns features is a little wider than the outline
 
-_INTEGERS = ("seed", "grain")
+STICKS = 8  # more than any style has
+_INTEGERS = ("seed", "grain", "stick_count")
 _LENS_SHAPES = {"none": 0, "round": 1, "square": 2, "cat-eye": 3, "sunglasses": 2, "round sunglasses": 1}
 
 
@@ -173,15 +174,14 @@ def _light_numbers(identity: Identity, attributes: Attributes) -> dict:
     }
 
 
-def _sticks(identity: Identity, attributes: Attributes) -> np.ndarray:
+def _sticks(identity: Identity, attributes: Attributes) -> list[tuple]:
     row = STYLES[attributes.hair_style]
     sticks = () if attributes.hat != "none" and attributes.hair_style in HIDDEN_BY_HAT else row.sticks
     yaw = math.radians(attributes.yaw)
     c, s = math.cos(yaw), math.sin(yaw)
     w, h = identity.head_width, identity.head_height
-    rows = [((a[0] * c + a[2] * s) * w, a[1] * h, (b[0] * c + b[2] * s) * w, b[1] * h, ra, rb, braid, front)
+    return [((a[0] * c + a[2] * s) * w, a[1] * h, (b[0] * c + b[2] * s) * w, b[1] * h, ra, rb, braid, front)
             for a, b, ra, rb, braid, front in sticks]
-    return np.array(rows, dtype=np.float64).reshape(-1, 8)
 
 
 def _inks(identity: Identity, attributes: Attributes) -> np.ndarray:
@@ -237,8 +237,8 @@ def _tones(attributes: Attributes, skin) -> np.ndarray:
                      (0.46, 0.44, 0.50, *(light * 1.06))])
 
 
-def numbers(avatar: Avatar) -> tuple[np.void, np.ndarray, np.ndarray, np.ndarray]:
-    """The record, sticks (n, 8), inks (COUNT, 3) and tones (3, 6) of one avatar."""
+def numbers(avatar: Avatar) -> np.void:
+    """The record of one avatar; outlines and lines are left for the loop to fill."""
     i, a = avatar.identity, avatar.attributes
     face = _face_numbers(i, a)
     pose = _pose_numbers(i, a, face)
@@ -254,7 +254,15 @@ def numbers(avatar: Avatar) -> tuple[np.void, np.ndarray, np.ndarray, np.ndarray
     values["seed"] = i.number * 131 + 17
     values["grain"] = avatar.grain_seed & 0xFFFF
     values["grain_phase"] = (avatar.grain_seed % 997) / 997.0 * 6.28
-    return np.array([tuple(values[name] for name in _NAMES)], dtype=RECORD)[0], _sticks(i, a), _inks(i, a), _tones(a, skin)
+    sticks = _sticks(i, a)
+    values["stick_count"] = len(sticks)
+    record = np.zeros(1, RECORD)
+    record[_SCALARS] = tuple(values[name] for name in _NAMES)
+    record = record[0]
+    record["ink"], record["tones"] = _inks(i, a), _tones(a, skin)
+    if sticks:
+        record["sticks"][:len(sticks)] = sticks
+    return record
 
 
 _NAMES = tuple("""
@@ -268,8 +276,15 @@ lip_lower lip_shine lip_upper lock_left lock_open lock_rate lock_right locks mol
 mouth_y near_ear neck_top_x neck_w neckline nose_bridge nose_w nose_x nose_y notch open part_line part_q part_x part_y
 pattern peak pitch_c pitch_s reach rim_dip ring_left ring_right ring_y roll_c roll_s rough rough_rate seed sheet_end
 sheet_len sheet_ragged sheet_round sheet_top sheet_wide shoulder_w shoulder_y side_x side_y skew skin_shine skull_h
-skull_w slant_c slant_s smile smirk spike_rate spikes squint sticks_reach sweep teeth temple tinted warm_b warm_g warm_r
+skull_w slant_c slant_s smile smirk spike_rate spikes squint stick_count sticks_reach sweep teeth temple tinted warm_b warm_g warm_r
 wave wave_rate yaw_c yaw_s
 """.split())
 
-RECORD = np.dtype([(name, np.int64 if name in _INTEGERS else np.float64) for name in _NAMES])
+# Everything the loop reads is in one record: records carry no reference count, which arrays passed from
+# function to function would raise and lower, atomically, at every pixel.
+RECORD = np.dtype([(name, np.int64 if name in _INTEGERS else np.float64) for name in _NAMES] + [
+    ("ink", np.float64, (inks.COUNT, 3)), ("tones", np.float64, (3, 6)), ("sticks", np.float64, (STICKS, 8)),
+    ("radius", np.float64, (tables.OUTLINES, tables.ANGLES + 1)), ("rate", np.float64, (tables.OUTLINES, tables.ANGLES + 1)),
+    ("lines", np.float64, (2, tables.ACROSS))])
+PIXEL = np.dtype([("r", np.float64), ("g", np.float64), ("b", np.float64), ("part", np.int64)])
+_SCALARS = list(_NAMES)

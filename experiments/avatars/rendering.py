@@ -7,7 +7,7 @@ import numpy as np
 from .avatar import Avatar
 from .kernel import compiled
 from .landmarks import landmarks
-from .layout import numbers
+from .layout import PIXEL, numbers
 
 RENDERER_VERSION = "1"
 SIZES = range(32, 257)
@@ -35,7 +35,7 @@ def render(avatar: Avatar, size: int) -> Rendered:
     """
     size = _checked(size)
     image, parts = np.empty((size, size, 3), np.uint8), np.empty((size, size), np.uint8)
-    compiled()(*numbers(avatar), image, parts)
+    compiled()(numbers(avatar), np.zeros(1, PIXEL)[0], image, parts)
     return Rendered(image, parts, landmarks(avatar, size))
 
 
@@ -48,7 +48,7 @@ def render_batch(avatars: list[Avatar], size: int) -> tuple[np.ndarray, np.ndarr
     size = _checked(size)
     images = np.empty((len(avatars), size, size, 3), np.uint8)
     parts = np.empty((len(avatars), size, size), np.uint8)
-    draw = compiled()
+    draw, pixel = compiled(), np.zeros(1, PIXEL)[0]
     for avatar, image, part in zip(avatars, images, parts):
-        draw(*numbers(avatar), image, part)
+        draw(numbers(avatar), pixel, image, part)
     return images, parts

@@ -2,11 +2,10 @@
 
 import math
 
-from numba import njit
-
+from .compiling import pixelwise
 from .face import lamp
 from .inks import CLOTH, CLOTH_2, GROUND, GROUND_2, SKIN
-from .shapes import bump, clip01, cover, ellipse, hash01, mix, noise1, noise2, over, paint, ramp, smooth_max, smooth_min
+from .shapes import bump, clip01, cover, ellipse, hash01, length, mix, noise1, noise2, over, paint, ramp, smooth_max, smooth_min
 from .shapes import stroke
 from .vocabulary import PARTS
 
@@ -17,22 +16,22 @@ CREW, V_NECK, TURTLENECK, COLLAR, HOODIE, SCOOP, BLAZER = range(7)
 PLAIN_CLOTH, STRIPED, PLAID, KNIT, DOTTED = range(5)
 
 
-@njit
-def paint_background(px, p, ink, x, y, w):
+@pixelwise
+def paint_background(px, p, x, y, w):
     """The wall behind the person, lit from the lamp's side, with the person's soft shadow."""
-    r, g, b = ink[GROUND, 0], ink[GROUND, 1], ink[GROUND, 2]
+    r, g, b = p.ink[GROUND, 0], p.ink[GROUND, 1], p.ink[GROUND, 2]
     t = 0.0
     kind = p.background
     if kind == DISC:
-        t = cover(math.hypot(x, y - 0.12) - 0.88, w)
+        t = cover(length(x, y - 0.12) - 0.88, w)
     elif kind == STRIPES:
         s = (x + y) * 3.6
         t = cover((abs(s - math.floor(s) - 0.5) - 0.25) / 5.1, w)
     elif kind == DOTS:
         s, q = x * 4.6, y * 4.6
         q_row = math.floor(q)
-        s += 0.5 * (q_row % 2.0)
-        t = cover((math.hypot(s - math.floor(s) - 0.5, q - q_row - 0.5) - 0.20) / 4.6, w)
+        s += 0.5 * (q_row & 1)
+        t = cover((length(s - math.floor(s) - 0.5, q - q_row - 0.5) - 0.20) / 4.6, w)
     elif kind == HILLS:
         far = y + 0.02 - 0.10 * math.sin(2.1 * x + p.grain_phase) - 0.06 * math.sin(4.6 * x + 2.0 * p.grain_phase)
         near = y + 0.36 - 0.13 * math.sin(1.7 * x + 1.9 * p.grain_phase + 2.0)
@@ -42,7 +41,7 @@ def paint_background(px, p, ink, x, y, w):
         for i in range(9):
             cx, cy = 2.2 * hash01(i, 1, p.seed) - 1.1, 2.2 * hash01(i, 2, p.seed) - 1.1
             radius = 0.10 + 0.22 * hash01(i, 3, p.seed)
-            d = math.hypot(x - cx, y - cy) - radius
+            d = length(x - cx, y - cy) - radius
             t += 0.34 * cover(d, 0.03 + w) * (0.65 + 0.35 * ramp(-radius, 0.0, d))
         t = clip01(t)
     elif kind == WINDOW:
@@ -52,23 +51,23 @@ def paint_background(px, p, ink, x, y, w):
         t = 0.75 * cover(pane, 0.05) * (1.0 - cover(bars, 0.04))
     elif kind == RAYS:
         s = math.atan2(x, y + 0.95) * 7.6
-        reach = math.hypot(x, y + 0.95)
+        reach = length(x, y + 0.95)
         t = cover((abs(s - math.floor(s) - 0.5) - 0.25) * reach / 7.6, w) * 0.85
-    r, g, b = mix(r, ink[GROUND_2, 0], t), mix(g, ink[GROUND_2, 1], t), mix(b, ink[GROUND_2, 2], t)
+    r, g, b = mix(r, p.ink[GROUND_2, 0], t), mix(g, p.ink[GROUND_2, 1], t), mix(b, p.ink[GROUND_2, 2], t)
     glow = 1.03 + 0.10 * (0.6 * y + 0.8 * x * p.light_x) - 0.05 * (x * x + y * y)
     # A soft shadow away from the lamp sets the person off from the wall.
-    sx, sy = x - p.head_x + 0.16 * p.light_x, y - p.head_y + 0.05
-    halo = math.sqrt((sx / 0.62) ** 2 + (sy / 0.72) ** 2)
+    sx, sy = x - p.head_x + 0.16 * p.light_x, y - p.head_y + 0.02
+    halo = math.sqrt((sx / 0.74) ** 2 + (sy / 0.86) ** 2)
     glow *= 1.0 - 0.17 * ramp(1.25, 0.55, halo)
-    px[0], px[1], px[2], px[3] = r * glow, g * glow, b * glow, PART_BACKGROUND
+    px.r, px.g, px.b, px.part = r * glow, g * glow, b * glow, PART_BACKGROUND
 
 
-@njit
+@pixelwise
 def neck_middle(p, y):
     return p.neck_top_x * clip01((y - p.shoulder_y) / (p.chin_y - p.shoulder_y + 0.05))
 
 
-@njit
+@pixelwise
 def shoulder_line(p, x):
     """Height of the shoulders; the rise at the neck is the trapezius."""
     ax = abs(x)
@@ -76,8 +75,8 @@ def shoulder_line(p, x):
     return p.shoulder_y + slope - 0.42 * (ax / p.shoulder_w) ** 2.6
 
 
-@njit
-def paint_neck(px, p, ink, tone, x, y, sd_chin, w):
+@pixelwise
+def paint_neck(px, p, tone, x, y, sd_chin, w):
     """Neck and upper chest; `sd_chin` is the distance to the face's outline as its shadow falls."""
     if y > p.chin_y + 0.22:
         return
@@ -99,10 +98,10 @@ def paint_neck(px, p, ink, tone, x, y, sd_chin, w):
     ny -= 0.55 * (bone / 0.03) * math.exp(-(bone / 0.03) ** 2) * ramp(0.03, 0.10, abs(mx))
     light = lamp(p, nx, ny, nz)
     light *= 1.0 - 0.62 * ramp(0.16, -0.06, sd_chin)
-    paint(px, ink[SKIN], light, 0.0, alpha, PART_NECK, tone)
+    paint(px, p, SKIN, light, 0.0, alpha, PART_NECK, tone)
 
 
-@njit
+@pixelwise
 def neck_hole(p, x, y):
     """Distance to the opening of the clothes (negative: skin or shirt shows)."""
     ax = abs(x)
@@ -119,7 +118,7 @@ def neck_hole(p, x, y):
     return ellipse(x, top - 0.10, 1.18 * p.neck_w, 0.165)
 
 
-@njit
+@pixelwise
 def weave(p, x, y, fall, w):
     """Share 0..1 of the second colour and the light and dark of the pattern."""
     kind = p.pattern
@@ -141,13 +140,13 @@ def weave(p, x, y, fall, w):
     if kind == DOTTED:
         s, q = x * 7.0, y * 7.0
         row = math.floor(q)
-        s += 0.5 * (row % 2.0)
-        return cover((math.hypot(s - math.floor(s) - 0.5, q - row - 0.5) - 0.2) / 7.0, w), 0.0
+        s += 0.5 * (row & 1)
+        return cover((length(s - math.floor(s) - 0.5, q - row - 0.5) - 0.2) / 7.0, w), 0.0
     return 0.0, 0.05 * noise2(x * 55.0, y * 55.0, p.seed + 71) * ramp(0.035, 0.015, w)
 
 
-@njit
-def paint_clothes(px, p, ink, tone, x, y, sd_chin, w):
+@pixelwise
+def paint_clothes(px, p, tone, x, y, sd_chin, w):
     if y > p.shoulder_y + 0.34:
         return
     ax = abs(x)
@@ -157,8 +156,8 @@ def paint_clothes(px, p, ink, tone, x, y, sd_chin, w):
     hole = neck_hole(p, x, y)
     fall = line - y
     share, relief = weave(p, x, y, fall, w)
-    r, g, b = (mix(ink[CLOTH, 0], ink[CLOTH_2, 0], share), mix(ink[CLOTH, 1], ink[CLOTH_2, 1], share),
-               mix(ink[CLOTH, 2], ink[CLOTH_2, 2], share))
+    r, g, b = (mix(p.ink[CLOTH, 0], p.ink[CLOTH_2, 0], share), mix(p.ink[CLOTH, 1], p.ink[CLOTH_2, 1], share),
+               mix(p.ink[CLOTH, 2], p.ink[CLOTH_2, 2], share))
     q = max(-1.0, min(1.0, x / (1.15 * p.shoulder_w)))
     round_off = ramp(0.16, 0.0, fall)
     folds = 0.10 * noise2(x * 3.2 + 0.8 * noise1(y * 2.5, p.seed + 72), y * 1.5 + 1.2 * ax, p.seed + 73)
@@ -174,24 +173,24 @@ def paint_clothes(px, p, ink, tone, x, y, sd_chin, w):
     # The blazer's hole is filled by a shirt, the others' by the skin already painted.
     if p.neckline == BLAZER:
         shirt = max(body, -ellipse(x, y - p.shoulder_y - 0.115, 1.05 * p.neck_w, 0.13))
-        paint(px, ink[CLOTH_2], clip01(light + 0.05), 0.0, cover(max(shirt, hole - 0.02), w), PART_CLOTHES, tone)
+        paint(px, p, CLOTH_2, clip01(light + 0.05), 0.0, cover(max(shirt, hole - 0.02), w), PART_CLOTHES, tone)
         button = stroke(x, max(0.004, 0.2 * w), w) * cover(max(shirt, hole), w)
-        over(px, px[0] * 0.7, px[1] * 0.7, px[2] * 0.72, 0.5 * button, PART_CLOTHES)
+        over(px, px.r * 0.7, px.g * 0.7, px.b * 0.72, 0.5 * button, PART_CLOTHES)
     alpha = min(cover(body, w), 1.0 - cover(hole, w))
     if p.neckline == TURTLENECK:
         alpha = cover(body, w)
     # Light falls into the opening, so its edge is dark inside and bright outside.
     rim = stroke(hole - 0.022, 0.022, w) * alpha
     inner = ramp(-0.05, 0.0, hole) * cover(body, w) * (1.0 if p.neckline != TURTLENECK else 0.0)
-    over(px, px[0] * 0.62, px[1] * 0.54, px[2] * 0.55, 0.45 * inner * cover(hole, w), px[3])
+    over(px, px.r * 0.62, px.g * 0.54, px.b * 0.55, 0.45 * inner * cover(hole, w), px.part)
     if alpha > 0.0:
-        over(px, r * mix(tone[0], tone[3], light), g * mix(tone[1], tone[4], light), b * mix(tone[2], tone[5], light),
+        over(px, r * mix(p.tones[tone, 0], p.tones[tone, 3], light), g * mix(p.tones[tone, 1], p.tones[tone, 4], light), b * mix(p.tones[tone, 2], p.tones[tone, 5], light),
              alpha, PART_CLOTHES)
 
     if p.neckline == CREW or p.neckline == SCOOP or p.neckline == V_NECK:
-        over(px, px[0] * 0.80, px[1] * 0.79, px[2] * 0.81, 0.85 * rim, PART_CLOTHES)
+        over(px, px.r * 0.80, px.g * 0.79, px.b * 0.81, 0.85 * rim, PART_CLOTHES)
         edge = stroke(hole - 0.046, max(0.005, 0.22 * w), w) * alpha
-        over(px, px[0] * 0.62, px[1] * 0.61, px[2] * 0.64, 0.7 * edge, PART_CLOTHES)
+        over(px, px.r * 0.62, px.g * 0.61, px.b * 0.64, 0.7 * edge, PART_CLOTHES)
     elif p.neckline == TURTLENECK:
         mx = x - neck_middle(p, y)
         tube = max(abs(mx) - p.neck_w - 0.045 + 0.02 * ramp(0.0, 0.25, y - p.shoulder_y), y - p.shoulder_y - 0.20 + 0.5 * mx * mx)
@@ -201,19 +200,19 @@ def paint_clothes(px, p, ink, tone, x, y, sd_chin, w):
         lit = clip01(lamp(p, 0.85 * k, 0.1, math.sqrt(1.0 - 0.7 * k * k)) * (1.0 + ribs))
         lit *= 1.0 - 0.50 * ramp(0.14, -0.02, sd_chin)
         lit *= 1.0 - 0.30 * ramp(0.03, 0.0, abs(y - p.shoulder_y - 0.085 + 0.5 * mx * mx))
-        paint(px, ink[CLOTH], lit, 0.0, cover(tube, w), PART_CLOTHES, tone)
+        paint(px, p, CLOTH, lit, 0.0, cover(tube, w), PART_CLOTHES, tone)
     elif p.neckline == COLLAR or p.neckline == BLAZER:
-        paint_collar(px, p, ink, tone, x, y, ax, hole, light, w)
+        paint_collar(px, p, tone, x, y, ax, hole, light, w)
     elif p.neckline == HOODIE:
         ring = stroke(ellipse(x, y - p.shoulder_y - 0.09, 1.40 * p.neck_w + 0.02, 0.18), 0.030, max(w, 0.03)) * alpha
-        over(px, px[0] * 0.70, px[1] * 0.70, px[2] * 0.74, 0.55 * ring, PART_CLOTHES)
+        over(px, px.r * 0.70, px.g * 0.70, px.b * 0.74, 0.55 * ring, PART_CLOTHES)
         cord = stroke(ax - 0.085 - 0.02 * (p.shoulder_y - y), max(0.011, 0.35 * w), w)
         cord *= cover(y - p.shoulder_y + 0.04, w) * cover(p.shoulder_y - 0.30 - y, w)
         over(px, 0.95 * (0.5 + 0.5 * light), 0.94 * (0.5 + 0.5 * light), 0.92 * (0.5 + 0.5 * light), cord, PART_CLOTHES)
 
 
-@njit
-def paint_collar(px, p, ink, tone, x, y, ax, hole, light, w):
+@pixelwise
+def paint_collar(px, p, tone, x, y, ax, hole, light, w):
     """Two flaps of a shirt, or the lapels of a blazer."""
     top = y - p.shoulder_y
     if p.neckline == COLLAR:
@@ -226,7 +225,7 @@ def paint_collar(px, p, ink, tone, x, y, ax, hole, light, w):
         flap = max(max(outer + notch, -hole), top - 0.10 + 0.15 * ax)
         row, lift = CLOTH, -0.07
     drop = ramp(0.05, 0.0, flap) * ramp(-0.1, 0.0, flap + 0.05)
-    over(px, px[0] * 0.70, px[1] * 0.69, px[2] * 0.72, 0.5 * drop * cover(-hole, w), px[3])
-    paint(px, ink[row], clip01(light + lift), 0.0, cover(flap, w), PART_CLOTHES, tone)
+    over(px, px.r * 0.70, px.g * 0.69, px.b * 0.72, 0.5 * drop * cover(-hole, w), px.part)
+    paint(px, p, row, clip01(light + lift), 0.0, cover(flap, w), PART_CLOTHES, tone)
     line = stroke(flap, max(0.005, 0.25 * w), w)
-    over(px, px[0] * 0.68, px[1] * 0.67, px[2] * 0.70, 0.6 * line * cover(-hole - 0.004, w), PART_CLOTHES)
+    over(px, px.r * 0.68, px.g * 0.67, px.b * 0.70, 0.6 * line * cover(-hole - 0.004, w), PART_CLOTHES)

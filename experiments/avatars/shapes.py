@@ -6,21 +6,27 @@ inside. `w` is the width of one pixel in the same unit, so an edge is one pixel 
 
 import math
 
-from numba import njit
+from .compiling import pixelwise
 
 
-@njit
+@pixelwise
 def clip01(t):
     return 0.0 if t < 0.0 else (1.0 if t > 1.0 else t)
 
 
-@njit
+@pixelwise
+def length(x, y):
+    """Like math.hypot, without its guard against overflow."""
+    return math.sqrt(x * x + y * y)
+
+
+@pixelwise
 def cover(sd, w):
     """Share of a pixel that lies inside, 0..1."""
     return clip01(0.5 - sd / w)
 
 
-@njit
+@pixelwise
 def stroke(d, half, w):
     """Share of a pixel covered by a line of half-width `half` whose axis is `d` away (box coverage)."""
     d = abs(d)
@@ -29,38 +35,38 @@ def stroke(d, half, w):
     return max(0.0, high - low) / w
 
 
-@njit
+@pixelwise
 def ramp(a, b, x):
     """Smooth step from 0 at `a` to 1 at `b` (either order)."""
     t = clip01((x - a) / (b - a))
     return t * t * (3.0 - 2.0 * t)
 
 
-@njit
+@pixelwise
 def mix(a, b, t):
     return a + (b - a) * t
 
 
-@njit
+@pixelwise
 def smooth_min(a, b, k):
     h = max(k - abs(a - b), 0.0) / k
     return min(a, b) - h * h * k * 0.25
 
 
-@njit
+@pixelwise
 def smooth_max(a, b, k):
     return -smooth_min(-a, -b, k)
 
 
-@njit
+@pixelwise
 def capsule(x, y, ax, ay, bx, by, ra, rb):
     """Distance to a stick from a to b whose radius goes from `ra` to `rb`, and the place along it 0..1."""
     dx, dy = bx - ax, by - ay
     t = clip01(((x - ax) * dx + (y - ay) * dy) / (dx * dx + dy * dy + 1e-12))
-    return math.hypot(x - ax - dx * t, y - ay - dy * t) - mix(ra, rb, t), t
+    return length(x - ax - dx * t, y - ay - dy * t) - mix(ra, rb, t), t
 
 
-@njit
+@pixelwise
 def ellipse(x, y, rx, ry):
     """Distance to an ellipse, first order: exact on the edge, fair near it."""
     kx, ky = x / rx, y / ry
@@ -69,14 +75,14 @@ def ellipse(x, y, rx, ry):
     return max((k - 1.0) / g, -min(rx, ry))
 
 
-@njit
+@pixelwise
 def box(x, y, hx, hy, radius):
     """Distance to a box of half-sides `hx`, `hy` with rounded corners."""
     qx, qy = abs(x) - hx + radius, abs(y) - hy + radius
-    return math.hypot(max(qx, 0.0), max(qy, 0.0)) + min(max(qx, qy), 0.0) - radius
+    return length(max(qx, 0.0), max(qy, 0.0)) + min(max(qx, qy), 0.0) - radius
 
 
-@njit
+@pixelwise
 def bump(x, y, cx, cy, rx, ry):
     """Height of a Gaussian hill and its slope in x and y."""
     ax, ay = (x - cx) / rx, (y - cy) / ry
@@ -87,16 +93,16 @@ def bump(x, y, cx, cy, rx, ry):
     return h, -2.0 * ax / rx * h, -2.0 * ay / ry * h
 
 
-@njit
+@pixelwise
 def hash01(i, j, seed):
     """A fixed number 0..1 for a lattice point."""
     h = (i * 374761393 + j * 668265263 + seed * 974711) & 0xFFFFFFFF
     h = ((h ^ (h >> 13)) * 1274126177) & 0xFFFFFFFF
     h = ((h ^ (h >> 16)) * 668265263) & 0xFFFFFFFF
-    return (h ^ (h >> 15)) / 4294967296.0
+    return (h ^ (h >> 15)) * (1.0 / 4294967296.0)
 
 
-@njit
+@pixelwise
 def noise1(x, seed):
     """Smooth noise along a line, -1..1, one feature a unit."""
     fx = math.floor(x)
@@ -106,7 +112,7 @@ def noise1(x, seed):
     return 2.0 * mix(hash01(i, 7, seed), hash01(i + 1, 7, seed), t) - 1.0
 
 
-@njit
+@pixelwise
 def noise2(x, y, seed):
     """Smooth noise in the plane, -1..1, one feature a unit."""
     fx, fy = math.floor(x), math.floor(y)
@@ -118,7 +124,7 @@ def noise2(x, y, seed):
     return 2.0 * mix(low, high, t) - 1.0
 
 
-@njit
+@pixelwise
 def cell(x, y, seed):
     """Nearest of the jittered lattice points: offset to it, distance, and a number 0..1 of its own."""
     fx, fy = int(math.floor(x)), int(math.floor(y))
@@ -127,48 +133,37 @@ def cell(x, y, seed):
         for i in range(fx - 1, fx + 2):
             tag = hash01(i, j, seed)
             dx = x - (i + 0.2 + 0.6 * tag)
-            dy = y - (j + 0.2 + 0.6 * ((tag * 97.0) % 1.0))
+            other = tag * 97.0
+            dy = y - (j + 0.2 + 0.6 * (other - math.floor(other)))
             d = dx * dx + dy * dy
             if d < best:
                 best, bx, by, own = d, dx, dy, tag
     return bx, by, math.sqrt(best), own
 
 
-@njit
-def lookup(table, t):
-    """Row of a table at a fractional place `t`, ends held."""
-    last = table.shape[0] - 1
-    if t <= 0.0:
-        return table[0]
-    if t >= last:
-        return table[last]
-    i = int(t)
-    return table[i] + (table[i + 1] - table[i]) * (t - i)
-
-
-@njit
+@pixelwise
 def over(px, r, g, b, alpha, part):
     """Lay a colour over the pixel; its part becomes the pixel's where it covers more than half."""
     if alpha <= 0.0:
         return
-    px[0] += (r - px[0]) * alpha
-    px[1] += (g - px[1]) * alpha
-    px[2] += (b - px[2]) * alpha
+    px.r += (r - px.r) * alpha
+    px.g += (g - px.g) * alpha
+    px.b += (b - px.b) * alpha
     if alpha > 0.5:
-        px[3] = part
+        px.part = part
 
 
-@njit
-def paint(px, ink, light, shine, alpha, part, tone):
+@pixelwise
+def paint(px, p, row, light, shine, alpha, part, tone):
     """Lay an ink over the pixel as lit by `light` 0..1 with `shine` 0..1 of the way to white.
 
-    tone: (6,) factors of full shadow (r, g, b), then of full light.
+    row: of the inks; tone: of the tones, what shadow and light do to this material.
     """
     if alpha <= 0.0:
         return
-    r = ink[0] * mix(tone[0], tone[3], light)
-    g = ink[1] * mix(tone[1], tone[4], light)
-    b = ink[2] * mix(tone[2], tone[5], light)
+    r = p.ink[row, 0] * mix(p.tones[tone, 0], p.tones[tone, 3], light)
+    g = p.ink[row, 1] * mix(p.tones[tone, 1], p.tones[tone, 4], light)
+    b = p.ink[row, 2] * mix(p.tones[tone, 2], p.tones[tone, 5], light)
     shine = clip01(shine)
     over(px, r + (1.0 - min(r, 1.0)) * shine, g + (1.0 - min(g, 1.0)) * shine,
          b + (1.0 - min(b, 1.0)) * shine, alpha, part)

@@ -6,8 +6,7 @@ over -1.5..1.5 half-widths of the head in `ACROSS` steps.
 
 import math
 
-from numba import njit
-
+from .compiling import pixelwise
 from .shapes import clip01, mix, noise1, ramp
 
 ANGLES = 192
@@ -17,7 +16,7 @@ FACE, HAIR, HAT, BEARD = range(OUTLINES)
 HAIRLINE, BEARDLINE = range(2)
 
 
-@njit
+@pixelwise
 def face_radius(p, c, s):
     """Radius of the face's outline in the direction (s, c), c up: round skull above, tapered jaw below."""
     top = c > 0.0
@@ -31,8 +30,8 @@ def face_radius(p, c, s):
     return radius
 
 
-@njit
-def fill_outlines(p, radius, rate):
+@pixelwise
+def fill_outlines(p):
     """Fill the outlines (OUTLINES, ANGLES + 1) and their relative slopes dR/dangle / R."""
     step = 2.0 * math.pi / ANGLES
     for i in range(ANGLES + 1):
@@ -41,8 +40,8 @@ def fill_outlines(p, radius, rate):
         if i <= ANGLES // 2:
             face = face_radius(p, c, s)
         else:
-            face = radius[FACE, ANGLES - i]
-        radius[FACE, i] = face
+            face = p.radius[FACE, ANGLES - i]
+        p.radius[FACE, i] = face
         up = clip01((c + 0.35) / 1.35)
         away = angle if angle < math.pi else 2.0 * math.pi - angle
         volume = mix(p.hair_side, p.hair_top, up * up * (3.0 - 2.0 * up))
@@ -53,21 +52,21 @@ def fill_outlines(p, radius, rate):
             phase = (angle + 0.05 * noise1(around * 0.2, p.seed + 2)) * p.spike_rate
             tooth = abs(2.0 * (phase - math.floor(phase)) - 1.0)
             volume += p.spikes * (tooth - 0.3) * ramp(1.9, 1.1, away) * (1.0 + 0.4 * noise1(phase, p.seed + 4))
-        radius[HAIR, i] = face * (1.0 + volume)
-        radius[HAT, i] = face * (1.0 + p.hat_side + (p.hat_top - p.hat_side) * ramp(1.5, 0.2, away))
+        p.radius[HAIR, i] = face * (1.0 + volume)
+        p.radius[HAT, i] = face * (1.0 + p.hat_side + (p.hat_top - p.hat_side) * ramp(1.5, 0.2, away))
         down = clip01((-c - 0.05) / 0.95)
         grown = p.beard_out * ramp(0.0, 0.55, down) + p.beard_long * math.exp(-((away - math.pi) / 0.55) ** 2)
-        radius[BEARD, i] = face * (1.0 + grown)
+        p.radius[BEARD, i] = face * (1.0 + grown)
     for k in range(OUTLINES):
         for i in range(ANGLES + 1):
-            before = radius[k, i - 1] if i > 0 else radius[k, ANGLES - 1]
-            after = radius[k, i + 1] if i < ANGLES else radius[k, 1]
-            slope = (after - before) / (2.0 * step) / radius[k, i]
-            rate[k, i] = 1.0 / math.sqrt(1.0 + min(slope * slope, 4.0))
+            before = p.radius[k, i - 1] if i > 0 else p.radius[k, ANGLES - 1]
+            after = p.radius[k, i + 1] if i < ANGLES else p.radius[k, 1]
+            slope = (after - before) / (2.0 * step) / p.radius[k, i]
+            p.rate[k, i] = 1.0 / math.sqrt(1.0 + min(slope * slope, 4.0))
 
 
-@njit
-def fill_lines(p, lines):
+@pixelwise
+def fill_lines(p):
     """Fill hairline and beard line (2, ACROSS)."""
     for i in range(ACROSS):
         q = -1.5 + 3.0 * i / (ACROSS - 1)
@@ -75,16 +74,24 @@ def fill_lines(p, lines):
         height = mix(p.hairline, p.temple, ramp(0.0, 1.0, aq / 0.85))
         height += p.sweep * q * ramp(1.1, 0.3, aq) + p.notch * math.exp(-((q - p.part_q) / 0.16) ** 2)
         height += p.peak * math.exp(-(q / 0.2) ** 2)
-        lines[HAIRLINE, i] = height * p.head_h
+        p.lines[HAIRLINE, i] = height * p.head_h
         cheek = mix(p.beard_middle, p.beard_side, ramp(0.30, 1.0, aq) ** 1.4)
-        lines[BEARDLINE, i] = cheek * p.head_h
+        p.lines[BEARDLINE, i] = cheek * p.head_h
 
 
-@njit
-def outline_distance(radius, rate, k, angle, r):
+@pixelwise
+def lookup(p, row, t):
+    """A line of the face at a fractional place `t`, ends held."""
+    t = min(max(t, 0.0), ACROSS - 1.001)
+    i = int(t)
+    return p.lines[row, i] + (p.lines[row, i + 1] - p.lines[row, i]) * (t - i)
+
+
+@pixelwise
+def outline_distance(p, k, angle, r):
     """Distance to outline k, and the radius there, from polar coordinates (angle 0..2 pi, r)."""
     t = angle * (ANGLES / (2.0 * math.pi))
     i = min(int(t), ANGLES - 1)
     f = t - i
-    edge = radius[k, i] + (radius[k, i + 1] - radius[k, i]) * f
-    return (r - edge) * (rate[k, i] + (rate[k, i + 1] - rate[k, i]) * f), edge
+    edge = p.radius[k, i] + (p.radius[k, i + 1] - p.radius[k, i]) * f
+    return (r - edge) * (p.rate[k, i] + (p.rate[k, i + 1] - p.rate[k, i]) * f), edge

@@ -2,11 +2,10 @@
 
 import math
 
-from numba import njit
-
+from .compiling import pixelwise
 from .face import lamp
 from .inks import EARRING, FRAME, HAT, HAT_BAND, LENS
-from .shapes import box, capsule, clip01, cover, ellipse, mix, noise2, over, paint, ramp, smooth_max, smooth_min, stroke
+from .shapes import box, capsule, clip01, cover, ellipse, length, mix, noise2, over, paint, ramp, smooth_max, smooth_min, stroke
 from .vocabulary import PARTS
 
 PART_FRAME, PART_CLEAR, PART_TINTED = PARTS["frame"], PARTS["clear lens"], PARTS["tinted lens"]
@@ -16,19 +15,19 @@ ROUND, SQUARE, CAT_EYE = 1, 2, 3
 BEANIE, BOBBLE, BRIMMED, CAP, BERET, BUCKET = 1, 2, 3, 4, 5, 6
 
 
-@njit
+@pixelwise
 def lens(p, gx, gy):
     """Distance to one lens; gx grows outward from its middle."""
     if p.glasses == ROUND:
-        return math.hypot(gx, gy) - p.lens_w
+        return length(gx, gy) - p.lens_w
     if p.glasses == SQUARE:
         return box(gx, gy - 0.10 * gx * 0.4, p.lens_w * 1.06, p.lens_w * 0.74, 0.042)
     lift = 0.16 * gx + 0.55 * max(gx - 0.35 * p.lens_w, 0.0)
     return 0.92 * box(gx, gy - lift * 0.55, p.lens_w * 1.10, p.lens_w * (0.66 + 0.10 * gx / p.lens_w), 0.052)
 
 
-@njit
-def paint_arms(px, p, ink, tone, x, y, v, alpha, w, wf):
+@pixelwise
+def paint_arms(px, p, tone, x, y, v, alpha, w, wf):
     """The arms of the glasses, from the lenses back to the ears."""
     ax = abs(x)
     start = p.glass_x + p.lens_w
@@ -36,11 +35,11 @@ def paint_arms(px, p, ink, tone, x, y, v, alpha, w, wf):
         return
     half = max(0.012, 0.35 * wf)
     line = stroke(y - p.glass_y - 0.030 + 0.05 * (ax - start), half, wf)
-    paint(px, ink[FRAME], 0.5, 0.0, line * alpha, PART_FRAME, tone)
+    paint(px, p, FRAME, 0.5, 0.0, line * alpha, PART_FRAME, tone)
 
 
-@njit
-def paint_glasses(px, p, ink, tone, x, y, alpha, w, wf):
+@pixelwise
+def paint_glasses(px, p, tone, x, y, alpha, w, wf):
     # The front stands before the face, so it moves further than the eyes when the head turns.
     x, y = x - p.glass_shift_x, y - p.glass_y - p.glass_shift_y
     ax = abs(x)
@@ -57,15 +56,15 @@ def paint_glasses(px, p, ink, tone, x, y, alpha, w, wf):
         flash *= ramp(0.075, 0.02, wf)
         if p.tinted > 0.0:
             k = 0.78 + 0.55 * ramp(0.7, -1.0, y / p.lens_w)
-            over(px, ink[LENS, 0] * k, ink[LENS, 1] * k, ink[LENS, 2] * k, 0.92 * glass, PART_TINTED)
+            over(px, p.ink[LENS, 0] * k, p.ink[LENS, 1] * k, p.ink[LENS, 2] * k, 0.92 * glass, PART_TINTED)
             over(px, 1.0, 1.0, 1.0, 0.17 * flash * glass, PART_TINTED)
         else:
             over(px, 0.90, 0.96, 1.0, (0.05 + 0.20 * flash) * glass, PART_CLEAR)
             if glass > 0.5:
-                px[3] = PART_CLEAR
+                px.part = PART_CLEAR
     # Shadow of the frame on the skin, then bridge and rims.
     drop = stroke(lens(p, gx, y + 0.020), half, max(wf, 0.02)) * (1.0 - glass)
-    over(px, px[0] * 0.60, px[1] * 0.48, px[2] * 0.48, 0.40 * drop * alpha, px[3])
+    over(px, px.r * 0.60, px.g * 0.48, px.b * 0.48, 0.40 * drop * alpha, px.part)
     rim = stroke(d - 0.3 * half, half, wf)
     span = p.glass_x - p.lens_w
     if ax < span + half:
@@ -76,23 +75,23 @@ def paint_glasses(px, p, ink, tone, x, y, alpha, w, wf):
     if rim > 0.0:
         turn = clip01(0.5 - 6.0 * d) * 0.5 + 0.25
         lit = clip01(0.45 + 0.45 * y / p.lens_w * (1.0 if turn > 0.4 else 0.8))
-        paint(px, ink[FRAME], lit, 0.30 * ramp(0.3, 0.9, y / p.lens_w), rim * alpha, PART_FRAME, tone)
+        paint(px, p, FRAME, lit, 0.30 * ramp(0.3, 0.9, y / p.lens_w), rim * alpha, PART_FRAME, tone)
 
 
-@njit
-def paint_earring(px, p, ink, tone, u, v, side, w):
+@pixelwise
+def paint_earring(px, p, tone, u, v, side, w):
     """One earring; it hangs straight down in the picture's frame of the head."""
     x = u - (p.ring_right if side > 0.0 else p.ring_left)
     y = v - p.ring_y
     if abs(x) > 0.16 or y > 0.08 or y < -0.26:
         return
     if p.earrings == 1:
-        d = math.hypot(x, y) - max(0.024, 0.75 * w)
+        d = length(x, y) - max(0.024, 0.75 * w)
         a = cover(d, w)
         light = clip01(0.55 + 14.0 * (y + x * p.light_x))
     elif p.earrings == 2:
         radius = max(0.072, 1.6 * w)
-        ring = math.hypot(x, y + radius)
+        ring = length(x, y + radius)
         a = stroke(ring - radius, max(0.0125, 0.42 * w), w)
         light = clip01(0.50 + 0.5 * (y + radius) / radius + 0.3 * math.sin(ring * 400.0))
     else:
@@ -102,17 +101,17 @@ def paint_earring(px, p, ink, tone, u, v, side, w):
         drop = ellipse(x, y + long + 0.03, wide * (1.0 - 0.9 * (y + long + 0.03)), max(0.048, 1.1 * w))
         a = max(cover(drop, w), stroke(stem + 0.007, max(0.006, 0.3 * w), w))
         light = clip01(0.60 + 9.0 * (y + long + 0.03) + 8.0 * x * p.light_x)
-    paint(px, ink[EARRING], light, 0.55 * ramp(0.72, 1.0, light), a, PART_EARRING, tone)
+    paint(px, p, EARRING, light, 0.55 * ramp(0.72, 1.0, light), a, PART_EARRING, tone)
 
 
-@njit
+@pixelwise
 def rim_height(p, x):
     """Height of a hat's lower edge over the face; it follows the head round."""
     q = x / p.head_w
     return p.hat_y - 0.085 * p.head_h * (1.0 - math.sqrt(max(0.0, 1.0 - 0.72 * min(q * q, 1.3)))) * 2.0 + p.rim_dip * q * q
 
 
-@njit
+@pixelwise
 def brim_shape(p, u, v):
     """Distance to the brim of a brimmed hat or bucket hat and the place across it, -1 front .. 1 back."""
     x = u - p.brim_x
@@ -121,7 +120,7 @@ def brim_shape(p, u, v):
     return ellipse(x, y + bend, p.brim_w, p.brim_h), (y + bend) / p.brim_h
 
 
-@njit
+@pixelwise
 def visor_shape(p, x, y):
     """Distance to a cap's visor in face coordinates, and the place down it 0..1."""
     q = (x - 0.6 * p.nose_x) / (0.80 * p.head_w)
@@ -131,7 +130,7 @@ def visor_shape(p, x, y):
     return max(max(y - top, top - down - y), d), clip01((top - y) / (down + 1e-6))
 
 
-@njit
+@pixelwise
 def hat_shape(p, u, v, x, y, sd_hat):
     """Distance to the whole hat; also used for the shadow it casts."""
     rim = rim_height(p, x) - y
@@ -150,16 +149,16 @@ def hat_shape(p, u, v, x, y, sd_hat):
         visor, _ = visor_shape(p, x, y)
         d = min(d, visor)
     elif p.hat == BOBBLE:
-        ball = math.hypot(u - p.bobble_x, v - p.bobble_y) - 0.125
+        ball = length(u - p.bobble_x, v - p.bobble_y) - 0.125
         d = min(d, ball)
     return d
 
 
-@njit
-def paint_hat(px, p, ink, tone, u, v, x, y, r, depth, sd_hat, d, w, wf):
+@pixelwise
+def paint_hat(px, p, tone, u, v, x, y, r, depth, sd_hat, d, w, wf):
     alpha = cover(d, w)
     if p.hat == BOBBLE:
-        paint_bobble(px, p, ink, tone, u, v, w)
+        paint_bobble(px, p, tone, u, v, w)
     if alpha <= 0.0:
         return
     k = 0.90 * min(depth, 1.0) ** 2
@@ -190,7 +189,7 @@ def paint_hat(px, p, ink, tone, u, v, x, y, r, depth, sd_hat, d, w, wf):
         seam = abs(abs(x - 0.5 * p.nose_x) - 0.40 * p.head_w * math.sqrt(max(0.0, 1.0 - (up / (0.95 * p.head_h)) ** 2)))
         shade = 0.28 * stroke(seam, max(0.004, 0.25 * wf), wf) + 0.28 * stroke(x - 0.5 * p.nose_x, max(0.004, 0.25 * wf), wf)
         shade += 0.35 * ramp(0.05, 0.0, up)
-        button = math.hypot(u - p.bobble_x, v - p.bobble_y + 0.13) - 0.035
+        button = length(u - p.bobble_x, v - p.bobble_y + 0.13) - 0.035
         shade -= 0.25 * cover(button, w)
         visor, down = visor_shape(p, x, y)
         if visor < 0.0:
@@ -218,13 +217,13 @@ def paint_hat(px, p, ink, tone, u, v, x, y, r, depth, sd_hat, d, w, wf):
             dent = math.exp(-((x - 0.5 * p.nose_x) / 0.10) ** 2) * ramp(0.35 * p.head_h, 0.75 * p.head_h, up)
             shade += 0.22 * dent
     light = clip01(lamp(p, nx, ny, math.sqrt(clip01(1.0 - nx * nx - ny * ny))) * (1.0 + weave)) * (1.0 - clip01(shade))
-    paint(px, ink[row], light, shine, alpha, PART_HAT, tone)
+    paint(px, p, row, light, shine, alpha, PART_HAT, tone)
 
 
-@njit
-def paint_bobble(px, p, ink, tone, u, v, w):
+@pixelwise
+def paint_bobble(px, p, tone, u, v, w):
     gx, gy = u - p.bobble_x, v - p.bobble_y
-    d = math.hypot(gx, gy)
+    d = length(gx, gy)
     if d > 0.17 + w:
         return
     turn = math.atan2(gy, gx)
@@ -232,4 +231,4 @@ def paint_bobble(px, p, ink, tone, u, v, w):
     tuft = 0.5 + 0.5 * noise2(gx * 42.0, gy * 42.0, p.seed + 63) * ramp(0.06, 0.02, w)
     k = min(d / 0.13, 0.95)
     light = clip01(lamp(p, gx / 0.135 * k, gy / 0.135 * k, math.sqrt(1.0 - k * k)) * (0.62 + 0.6 * tuft))
-    paint(px, ink[HAT_BAND], light, 0.0, cover(d - 0.125 - fluff, w), PART_HAT, tone)
+    paint(px, p, HAT_BAND, light, 0.0, cover(d - 0.125 - fluff, w), PART_HAT, tone)
