@@ -5,6 +5,7 @@ The test split is measured once, after validation has chosen the weights; nothin
 
 import platform
 from collections.abc import Callable, Mapping
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,8 +22,6 @@ from advgen.experiments.data._load import load
 from advgen.experiments.recipes._train import Plan, fit
 from advgen.zoo.load import Network
 from advgen.zoo.networks import build
-
-HALF_COSTS = 0.002  # how much lower the validation score may be for weights in half precision
 
 
 class Work(NamedTuple):
@@ -41,8 +40,8 @@ class Splits(NamedTuple):
     validation: Slice
     test: Slice
 
-    def hashes(self) -> dict[str, Scalar]:
-        return {f"data.{split}": part.hash for split, part in self._asdict().items()}
+    def hashes(self, name: str = "data") -> dict[str, Scalar]:
+        return {f"{name}.{split}": part.hash for split, part in self._asdict().items()}
 
 
 class Training(NamedTuple):
@@ -52,13 +51,14 @@ class Training(NamedTuple):
     kind: str  # as on the card
     recipe: str
     args: Mapping[str, Scalar]  # of the recipe
-    described: Network
-    splits: Splits
+    described: Network | None  # None for what is not built by `zoo.networks`
+    hashes: Mapping[str, Scalar]  # of the slices it was made from, as they stand on the card
     tensors: tuple[Tensor, ...]  # of the train split, of one length; a batch is rows of them
     plan: Plan
     measure: Callable[[nn.Module], dict[str, Any]]  # on the test split, for the card
     licence: str = "MIT"
     stands_in_for: str | None = None
+    create: Callable[[], nn.Module] | None = None  # the network with its first weights, where `described` is None
 
 
 def load_splits(data: str, size: int | None, args: Args = (), *, counts: Mapping[str, int] | None = None) -> Splits:
@@ -74,10 +74,11 @@ def make(training: Training, work: Work) -> Card:
     path = work.out / f"{training.name}.safetensors"
     state = work.out / f"{training.name}.state.safetensors"
     limit: dict[str, Scalar] = {} if work.limit is None else {"limit": work.limit}
-    args = {**training.args, **limit, **training.splits.hashes(), **training.described.to_args()}
+    described = {} if training.described is None else training.described.to_args()
+    args = {**training.args, **limit, **training.hashes, **described}
     if work.resume and not state.exists() and (kept := _finished(path, training.recipe, args, work.seed)):
         return kept
-    network = fresh(training.described, work.seed)
+    network = _fresh(training, work.seed)
     fitted = fit(
         network, training.tensors, training.plan, name=training.name, state=state, identity=args, seed=work.seed,
         device=work.device, resume=work.resume, limit=work.limit, meter=work.meter,
@@ -94,7 +95,7 @@ def make(training: Training, work: Work) -> Card:
             recipe=training.recipe,
             args=args,
             seed=work.seed,
-            data_hash=training.splits.train.hash,
+            data_hash=_data_hash(training.hashes),
             file_hash="",
             metrics={**measured, "validation score": fitted.score, "epoch": fitted.epoch, "stored as": dtype},
             cost={**fitted.cost, "parameters": sum(p.numel() for p in fitted.network.parameters())},
@@ -107,11 +108,20 @@ def make(training: Training, work: Work) -> Card:
     return card
 
 
-def fresh(described: Network, seed: int) -> nn.Module:
+def _fresh(training: Training, seed: int) -> nn.Module:
     """The network with its first weights, drawn from the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "train/initial weights", ""))
-        return build(described.architecture, **described.kwargs)
+        if training.described is None:
+            assert training.create is not None, f"{training.name} says neither what it is nor how to create it"
+            return training.create()
+        return build(training.described.architecture, **training.described.kwargs)
+
+
+def _data_hash(hashes: Mapping[str, Scalar]) -> str:
+    """The hash of the train slice; of several sources, one over all of theirs."""
+    trained = [str(value) for name, value in sorted(hashes.items()) if name.endswith(".train")]
+    return trained[0] if len(trained) == 1 else blake2b("\x1f".join(trained).encode(), digest_size=16).hexdigest()
 
 
 def _finished(path: Path, recipe: str, args: Mapping[str, Scalar], seed: int) -> Card | None:
@@ -128,7 +138,7 @@ def _rounded(network: nn.Module, plan: Plan, score: float) -> tuple[dict[str, Te
     half = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in whole.items()}
     network.load_state_dict({name: tensor.to(whole[name].dtype) for name, tensor in half.items()})
     with torch.no_grad():
-        if plan.score(network) >= score - HALF_COSTS:
+        if plan.score(network) >= score - plan.half_costs:
             return half, "float16"
     network.load_state_dict(whole)
     return whole, "float32"

@@ -40,6 +40,8 @@ class Plan:
     batch_size: int = 64
     learning_rate: float = 1e-3  # of AdamW, at its peak
     weight_decay: float = 1e-4
+    half_costs: float = 0.002  # the score that weights in half precision may lose, or they are kept whole
+    after_step: Callable[[nn.Module], None] | None = None  # puts weights back to where they must lie
     warm_up: float = 0.1  # share of the steps in which the learning rate rises; then it falls along a cosine
 
 
@@ -197,6 +199,8 @@ class _Run:
         self._refuse_bad("loss", value)
         self.fabric.backward(loss)
         self.optimizer.step()
+        if self.plan.after_step is not None:
+            self.plan.after_step(self.bare)
         meter.forwards += len(chosen)
         meter.backwards += len(chosen)
         return value
