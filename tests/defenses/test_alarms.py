@@ -4,11 +4,12 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
 from advgen.core.alarms import calibrate, threshold_at
 from advgen.core.errors import BadArgument
 from advgen.core.rng import SampleRng
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 @dataclass(frozen=True)

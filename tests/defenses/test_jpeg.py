@@ -5,10 +5,11 @@ import io
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+
 from advgen.core.errors import BadArgument
 from advgen.core.rng import SampleRng
 from advgen.defenses.purify.jpeg import JPEG
-from PIL import Image
 
 
 def rng(n):

@@ -5,13 +5,14 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.spatial.distance import jensenshannon
+from scipy.special import softmax
+from torch import nn
+
 from advgen.core.errors import BadArgument
 from advgen.core.rng import SampleRng
 from advgen.core.targets import ModuleTarget
 from advgen.defenses.detect.magnet import MagNet
-from scipy.spatial.distance import jensenshannon
-from scipy.special import softmax
-from torch import nn
 
 SHAPE = (3, 8, 8)
 

@@ -2,12 +2,13 @@
 
 import pytest
 import torch
+from torch import nn
+
 from advgen.core.errors import BadArgument
 from advgen.core.rng import SampleRng
 from advgen.defenses.detect.lpips import LPIPSResidual
 from advgen.defenses.purify.dae import DAE
 from advgen.defenses.purify.jpeg import JPEG
-from torch import nn
 
 
 class Dimmed(nn.Module):

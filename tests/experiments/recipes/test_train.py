@@ -5,11 +5,12 @@ import signal
 
 import pytest
 import torch
+from torch import nn
+
 from advgen.core.checkpoints import load_state
 from advgen.core.errors import BadArgument, BadFile
 from advgen.core.meter import Meter
 from advgen.experiments.recipes._train import Plan, fit
-from torch import nn
 
 ROWS, BATCH, EPOCHS = 40, 8, 3
 STEPS = EPOCHS * ROWS // BATCH  # 15, five an epoch
