@@ -56,6 +56,11 @@ class Assembly:
         """Data that are already in memory, under the name that cells use."""
         self._given_data[(name, split)] = sample
 
+    def forget(self, spec: DataSpec) -> None:
+        """Drops what was made from an earlier version of given data."""
+        self._slices.pop(spec, None)
+        self._targets = {at: made for at, made in self._targets.items() if at[1].name != spec.name}
+
     def give_target(self, part: Part, data: DataSpec, target: ModuleTarget, card: Card) -> None:
         """A network that is already in memory, under the name that cells use."""
         self._targets[(part, data._replace(split="test", count=1))] = (target, card)
@@ -67,7 +72,8 @@ class Assembly:
     def join(self, cell: Cell) -> Joined:
         defended = self.defended(cell)
         surrogate = None if cell.surrogate is None else self.target(cell.surrogate, cell.data)[0]
-        return Joined(defended, surrogate, None if cell.attack is None else self.attack(cell))
+        made_elsewhere = cell.attack is None or cell.attack.name.startswith(GIVEN)
+        return Joined(defended, surrogate, None if made_elsewhere else self.attack(cell))
 
     def slice(self, spec: DataSpec) -> Slice:
         if spec not in self._slices:

@@ -52,7 +52,7 @@ class Evaluation:
     @property
     def warnings(self) -> list[Any]:
         """The checks that were raised."""
-        from advgen.experiments.evidence import warnings_of
+        from advgen.experiments.observed import warnings_of
 
         return warnings_of(self.store)
 

@@ -128,6 +128,14 @@ def succeeds(
     return [bool(s > MAJORITY) for s in share]
 
 
+def logits_of(defended: Defended, images: Tensor, rng: SampleRng) -> Tensor:
+    """What the target says of float images (N, C, H, W) behind its purifiers, without gradients."""
+    with torch.no_grad():
+        for purifier in defended.purifiers:
+            images = purifier.purify(images, rng)
+        return defended.target(images, rng).logits
+
+
 def _verdicts(
     defended: Defended,
     images: Tensor,
@@ -149,9 +157,7 @@ def _verdicts(
             rng = SampleRng.for_samples(seed, purpose, ids[part])
             levels = [(a.detector.score(shown, rng) - a.threshold) / a.sigma for a in defended.alarms]
             alarms.append(torch.stack(levels).amax(0) if levels else torch.full((len(shown),), torch.nan))
-            for purifier in defended.purifiers:
-                shown = purifier.purify(shown, rng)
-            logits.append(defended.target(shown, rng).logits)
+            logits.append(logits_of(defended, shown, rng))
     answers = torch.cat(logits).double().cpu().numpy() if logits else np.zeros((0, len(defended.target.classes)))
     alarm = torch.cat(alarms).double().cpu().numpy() if alarms else np.zeros(0)
     rejected = alarm > 0

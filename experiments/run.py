@@ -17,7 +17,7 @@ from torch import Tensor
 
 from advgen.core import images as pictures
 from advgen.core.device import Device, choose, set_threads
-from advgen.core.errors import UserError
+from advgen.core.errors import BadArgument, UserError
 from advgen.core.meter import Meter
 from advgen.core.rng import SampleRng
 from advgen.core.specs import Cell, Row
@@ -28,6 +28,7 @@ from advgen.experiments.environment import environment
 from advgen.experiments.judge import judge, succeeds
 from advgen.experiments.keys import attack_key, cell_key
 from advgen.experiments.knowledge import seen_by_attacker
+from advgen.experiments.probes import probe
 from advgen.experiments.store import Attacked, Store, remove_unfinished
 from advgen.experiments.study import Study
 from advgen.experiments.yardstick import clusters, yardsticks
@@ -80,14 +81,29 @@ def run(
         environment=environment(where),
         hash=claims_hash(study.question, study.claims, study.budgets()),
     )
-    remove_unfinished(store.folder)
     assembly = Assembly(where) if assembly is None else assembly
     cells = [c for c in study.cells() if only is None or only(c)]
+    if not cells:
+        raise BadArgument(f"the study {study.name!r} has no cell of that kind; leave --only out to see all.")
+    run_cells(cells, store, assembly, executor=executor, workers=workers, tell=tell)
+    return store
+
+
+def run_cells(
+    cells: Sequence[Cell],
+    store: Store,
+    assembly: Assembly,
+    *,
+    executor: Executor | None = None,
+    workers: int = 1,
+    tell: Callable[[Progress], None] = lambda progress: None,
+) -> None:
+    """Runs what is missing of these cells into a store that was begun."""
+    remove_unfinished(store.folder)
     tasks = _tasks(cells, assembly)
     total = sum(len(t.cells) for t in tasks)
     store.write_json("cells.json", [key for t in tasks for key, _, _ in t.cells])
     _describe_data(store, cells, assembly)
-
     done = 0
     plan = store.plan
     if executor is None and workers <= 1:
@@ -99,12 +115,11 @@ def run(
                 done += 1
                 tell(Progress(done, total, cell, was_there))
     else:
-        for task in _elsewhere(tasks, executor, workers, store.folder, where.device, plan):
+        for task in _elsewhere(tasks, executor, workers, store.folder, str(assembly.device), plan):
             for _, _, cell in task.cells:
                 done += 1
                 tell(Progress(done, total, cell, False))
     store.write_json("stand_ins.json", assembly.stand_ins)
-    return store
 
 
 def run_cell(cell: Cell, key: str, shared: str, assembly: Assembly, store: Store, *, plan: dict[str, Any]) -> None:
@@ -295,6 +310,7 @@ def _describe_data(store: Store, cells: Sequence[Cell], assembly: Assembly) -> N
             measured[str(spec)] = yardsticks(sample, assembly.perceptual(assembly.judge_net(spec)), seed=0)
     store.write_json("clusters.json", groups)
     store.write_json("yardsticks.json", measured)
+    store.write_json("probes.json", probe(cells, assembly, store.read_json("probes.json") or {}))
 
 
 def _elsewhere(

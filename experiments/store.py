@@ -20,6 +20,7 @@ from advgen.core import registry
 from advgen.core.errors import RunFolder, UserError
 from advgen.core.files import write_atomically
 from advgen.core.specs import GIVEN, BudgetSpec, Cell, DataSpec, Part, Row
+from advgen.experiments.claims import Claim
 from advgen.experiments.study import Study, written
 
 ROW_SCHEMA = pa.schema(
@@ -133,12 +134,22 @@ class Store:
                 "question": study.question,
                 "description": study.description,
                 "labels": study.labels(),
+                "claims": [c.canonical() for c in study.claims],
+                "budgets": study.budgets(),
                 "study": json.loads(study.model_dump_json(exclude={"claims"})),
             },
         )
         if self.read_json("plan.json") is None:
             self.write_json("plan.json", plan)
         self.write_json("environment.json", environment)
+
+    def claims(self) -> tuple[Claim, ...]:
+        """The study's claims, as it was last run."""
+        return tuple(Claim(**c) for c in (self.read_json("study.json") or {}).get("claims", ()))
+
+    def budgets(self) -> list[str]:
+        """The study's budgets, as it was last run."""
+        return list((self.read_json("study.json") or {}).get("budgets", ()))
 
     @property
     def plan(self) -> dict[str, Any]:
@@ -173,6 +184,12 @@ class Store:
             if table.num_rows:
                 return Attacked(**table.to_pylist()[0])
         return None
+
+    def images(self, key: str) -> Iterator[Attacked]:
+        """Every attacked image of an attack key, part by part."""
+        for path in sorted((self.folder / "images" / key).glob("part-*.parquet")):
+            for record in _read_table(path).to_pylist():
+                yield Attacked(**record)
 
     def finish(self, key: str, cell: Cell, meta: Mapping[str, Any]) -> None:
         """Merges the parts of a cell; `done.json` comes last."""

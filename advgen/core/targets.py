@@ -41,6 +41,8 @@ class ModuleTarget:
         self.stochastic = stochastic
         self.differentiable = differentiable
         device = next((p.device for p in network.parameters()), torch.device("cpu"))
+        self.mean = mean
+        self.std = std
         shape = (1, -1, 1, 1)
         self._mean = None if mean is None else torch.tensor(mean, device=device).reshape(shape)
         self._std = None if std is None else torch.tensor(std, device=device).reshape(shape)

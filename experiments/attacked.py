@@ -1,0 +1,131 @@
+"""Attacks on a file, a folder or a data set from the shell: PNG files, a table, and a run like any other."""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from advgen.core import images as pictures
+from advgen.core import registry
+from advgen.core.device import choose
+from advgen.core.errors import BadArgument
+from advgen.core.files import write_atomically
+from advgen.core.specs import BudgetSpec, DataSpec, Part
+from advgen.experiments.assemble import Assembly
+from advgen.experiments.finished import give
+from advgen.experiments.given import NAME, read_pictures
+from advgen.experiments.run import Progress, run
+from advgen.experiments.store import Store
+from advgen.experiments.study import parse
+from advgen.zoo import load as zoo
+
+TABLE = (
+    "sample_id", "attack", "budget", "radius", "defense", "knowledge", "label", "clean_prediction", "prediction",
+    "success_saved", "success_jpeg75", "rejected", "linf", "l2", "lpips", "lpips_net", "inside", "forwards",
+    "backwards", "seconds", "error",
+)  # fmt: skip
+
+
+def attack_images(
+    attacks: Sequence[Part],
+    place: str,
+    target: Part,
+    folder: str | Path,
+    *,
+    budgets: Sequence[BudgetSpec],
+    goal: Part,
+    defenses: Sequence[tuple[Part, ...]] = (),
+    knowledge: str = "oblivious",
+    surrogate: Part | None = None,
+    count: int = 0,
+    labels: str | None = None,
+    size: int | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    say: Callable[[str], None] = lambda sentence: None,
+    tell: Callable[[Progress], None] = lambda progress: None,
+) -> Store:
+    """Attacks images and writes them under `folder`/images, with `folder`/table.csv and a run to report on."""
+    assembly = Assembly(choose(device))
+    if _is_data_set(place):
+        spec = DataSpec(place, "test", count, size)
+    else:
+        loaded = zoo.load(target.name)
+        channels = loaded.image_shape[0] if loaded.image_shape else 3
+        found = read_pictures(place, size=size, channels=channels)
+        spec = DataSpec(NAME, "test", len(found.names))
+        give(assembly, spec, found, target, labels, say=say)
+    assembly.target(target, spec)  # a network that cannot be had is said before anything is written
+    study = parse(
+        {
+            "name": "attack",
+            "question": f"Do {', '.join(p.name for p in attacks)} fool {target.name}?",
+            "grids": [
+                {
+                    "data": [{"name": spec.name, "split": spec.split, "count": spec.count, "size": spec.size}],
+                    "targets": [_entry(target)],
+                    "goals": [_entry(goal)],
+                    "attacks": [_entry(a) for a in attacks],
+                    "budgets": [b._asdict() for b in budgets],
+                    "defenses": [[_entry(p) for p in d] for d in defenses] or ["none"],
+                    "knowledge": [knowledge],
+                    "surrogate": None if surrogate is None else _entry(surrogate),
+                    "seeds": [seed],
+                    "controls": False,
+                }
+            ],
+        },
+        "attack",
+    )
+    store = run(study, folder, assembly=assembly, tell=tell)
+    _export(store)
+    return store
+
+
+def _is_data_set(place: str) -> bool:
+    """Whether the place is the name of a data set; a file or folder of that name wins when it is written ./name."""
+    if place.startswith("folder:"):
+        return True
+    if Path(place).exists():
+        return False
+    known = [p.name for p in registry.listing("data")]
+    if place in known:
+        return True
+    raise BadArgument(f"{place!r} is neither a file, a folder nor a data set ({', '.join(known)}).")
+
+
+def _entry(part: Part) -> dict[str, object]:
+    return {"name": part.name, "args": dict(part.args)}
+
+
+def _export(store: Store) -> None:
+    """PNG files in a folder for each attack, and the table."""
+    rows = store.rows()
+    attacked = rows[rows["attack"] != ""]
+    lines = [TABLE, *attacked[list(TABLE)].astype(object).where(attacked[list(TABLE)].notna(), "").to_numpy().tolist()]
+    store.folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(store.folder / "table.csv", _csv(lines).encode())
+    for _, cell, meta in store.cells():
+        if cell.attack is None:
+            continue
+        words = [cell.attack.name.replace("/", "_"), str(cell.budget or "minimum")]
+        if cell.attack.args:
+            words.append(json.dumps(dict(cell.attack.args)))
+        name = "".join(c if c.isalnum() or c in "._-" else "_" for c in "-".join(words))
+        for one in store.images(meta["attack_key"]):
+            if one.png is not None:
+                inside = one.sample_id.split("/", 2)[-1]
+                path = store.folder / "images" / name / f"{Path(inside).with_suffix('')}.png"
+                pictures.save_png(pictures.from_png_bytes(one.png, channels=_channels(one.png)), path)
+
+
+def _channels(png: bytes) -> int:
+    """1 for a grey PNG, 3 otherwise: the colour type stands in byte 25 of the header."""
+    return 1 if png[25] in (0, 4) else 3
+
+
+def _csv(lines: Sequence[Sequence[object]]) -> str:
+    text = io.StringIO()
+    csv.writer(text).writerows(lines)
+    return text.getvalue()
