@@ -29,7 +29,7 @@ class _Ball:
     of: Literal["images", "coordinates"] = "images"
 
     def __post_init__(self) -> None:
-        smallest = float(self.radius.min()) if isinstance(self.radius, Tensor) and len(self.radius) else self.radius
+        smallest = float(self.radius.min()) if isinstance(self.radius, Tensor) and self.radius.numel() else self.radius
         if not isinstance(smallest, Tensor) and not smallest >= 0:
             raise BadArgument(f"the radius of a budget must be 0 or more, got {smallest}; write one such as 8/255.")
 
