@@ -162,6 +162,7 @@ class Placed(NamedTuple):
     images: Tensor  # (N, C, H, W)
     labels: Tensor  # (N,)
     ids: tuple[str, ...]
+    nearest: Tensor | None = None  # (N,) the class behind the nearest boundary
 
 
 def boundary_images(target: Toy, norm: str, n: int, *, radius: float | None = None, seed: int = 0) -> Placed:
@@ -173,13 +174,15 @@ def boundary_images(target: Toy, norm: str, n: int, *, radius: float | None = No
     generator = torch.Generator().manual_seed(seed)
     images = torch.rand((n, *target.image_shape), generator=generator, dtype=torch.float64) * 0.2 + 0.4
     labels = torch.arange(n) % max(2, len(target.weights))
+    nearest = torch.zeros_like(labels)
     for i in range(n):
         rivals, bias = _rivals(target, int(labels[i])).double(), _rival_bias(target, int(labels[i])).double()
         reach = radius * (1 + (APART - 1) * torch.arange(len(rivals)).roll(i).clamp(max=1.0))
+        nearest[i] = _rival_classes(target, int(labels[i]))[i % len(rivals)]
         short = reach * _dual(rivals, norm) - bias - (rivals * images[i]).flatten(1).sum(1)
         images[i] += (torch.linalg.pinv(rivals.flatten(1)) @ short).reshape(images[i].shape)
     assert n == 0 or 0.25 <= float(images.min()) <= float(images.max()) <= 0.75, "the box must not bind"
-    return Placed(images.float(), labels, tuple(f"toy/test/{i}" for i in range(n)))
+    return Placed(images.float(), labels, tuple(f"toy/test/{i}" for i in range(n)), nearest)
 
 
 def optimal_radius(target: Toy, images: Tensor, labels: Tensor, norm: str) -> Tensor:
@@ -199,15 +202,18 @@ def _rivals(target: Toy, label: int) -> Tensor:
     """(R, C, H, W): the label holds while all rival margins, linear in the image with these weights, are above 0."""
     if target.decision == "sign":
         return target.weights[:1] * (1.0 if label == 1 else -1.0)
-    others = [k for k in range(len(target.weights)) if k != label]
-    return target.weights[label] - target.weights[others]
+    return target.weights[label] - target.weights[_rival_classes(target, label)]
 
 
 def _rival_bias(target: Toy, label: int) -> Tensor:
     if target.decision == "sign":
         return target.bias[:1] * (1.0 if label == 1 else -1.0)
-    others = [k for k in range(len(target.weights)) if k != label]
-    return target.bias[label] - target.bias[others]
+    return target.bias[label] - target.bias[_rival_classes(target, label)]
+
+
+def _rival_classes(target: Toy, label: int) -> list[int]:
+    kinds = 2 if target.decision == "sign" else len(target.weights)
+    return [k for k in range(kinds) if k != label]
 
 
 def _dual(weights: Tensor, norm: str) -> Tensor:
