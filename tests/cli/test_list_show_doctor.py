@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import click
@@ -35,11 +34,18 @@ def test_help_and_lists_import_nothing_heavy(argv: list[str]) -> None:
 
 
 @pytest.mark.parametrize("argv", [["--help"], ["list", "attacks"]])
-def test_help_and_lists_take_under_three_tenths_of_a_second(argv: list[str]) -> None:
+def test_help_and_lists_take_under_three_tenths_of_a_second_of_cpu_time(argv: list[str]) -> None:
+    """CPU time, best of 5: it waits for nothing, so this is its wall time on a machine that is not busy with others."""
+    resource = pytest.importorskip("resource", reason="needs a system that counts its children's CPU time")
+
+    def spent() -> float:
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return usage.ru_utime + usage.ru_stime
+
     def once() -> float:
-        begun = time.perf_counter()
+        before = spent()
         subprocess.run([sys.executable, "-m", "advgen.cli.main", *argv], capture_output=True, check=True)
-        return time.perf_counter() - begun
+        return spent() - before
 
     assert min(once() for _ in range(5)) < 0.3
 
