@@ -252,6 +252,21 @@ def test_doctor_names_missing_weights_and_their_place(
     assert all(d["version"] for d in found["dependencies"] if d["extra"] is None)
 
 
+@pytest.mark.parametrize(("strict", "code"), [([], 0), (["--strict"], 1)])
+def test_doctor_shows_every_contract_and_fails_under_strict(
+    strict: list[str], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from advgen.contracts import run
+    from advgen.contracts.contract import Result
+
+    results = [Result("takes_no_images", "passed"), Result("keeps_shape", "failed", "returned (1, 3) of (2, 3)")]
+    monkeypatch.setattr(run, "check_plugin", lambda plugin: results if plugin.__name__ == "PGD" else [])
+    assert main(["doctor", "--plugin", "image/pgd", *strict]) == code
+    captured = capsys.readouterr()
+    assert "keeps_shape      failed   returned (1, 3) of (2, 3)" in captured.out
+    assert captured.err == ("advgen: image/pgd fails 1 of 2 contracts: keeps_shape.\n" if strict else "")
+
+
 def test_width_counts_the_columns_of_a_terminal() -> None:
     assert [width("ab"), width("日本"), width("e\u0301")] == [2, 4, 1]
     assert shortened("日本語", 5) == "日本…"
