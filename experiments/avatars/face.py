@@ -208,7 +208,7 @@ def paint_brow(px, p, x, y, side, alpha, wf):
     half = max(p.brow_half * (1.0 - 0.62 * ramp(0.0, 1.1, q)), 0.36 * wf)
     ends = ramp(-1.12, -0.92, q) * ramp(1.12, 0.9, q)
     line = stroke((y - p.brow_y - arch - raised) * 0.95, half, max(wf, 0.006)) * ends
-    hairs = 1.0 + 0.16 * math.sin(q * 42.0 + (y - p.brow_y) * 160.0) * ramp(0.03, 0.01, wf)
+    hairs = 1.0 + 0.07 * math.sin(q * 42.0 + (y - p.brow_y) * 160.0) * ramp(0.03, 0.01, wf)
     over(px, p.ink[BROW, 0] * hairs, p.ink[BROW, 1] * hairs, p.ink[BROW, 2] * hairs, 0.93 * line * alpha, PART_BROW)
 
 
@@ -237,12 +237,13 @@ def paint_mouth(px, p, tone, x, y, alpha, wf):
     arc = 1.0 - q * q
     bend = 0.095 * p.smile * (q * q - 0.42) + 0.030 * p.smirk * q
     slope = 1.0 / math.sqrt(1.0 + (0.19 * p.smile * q / p.mouth_w) ** 2)
-    full = arc if p.open < 0.05 else mix(arc, math.sqrt(max(arc, 0.0)), 0.5)
-    upper = bend + p.open * 0.030 * full
+    full = arc if p.open < 0.05 else mix(arc, math.sqrt(max(arc, 0.0)), 0.5 + 0.5 * p.round)
+    upper = bend + p.open * (0.030 + 0.030 * p.round) * full
     lower = bend - p.open * 0.135 * full
     bow = 1.0 - 0.30 * math.exp(-(q / 0.13) ** 2) + 0.22 * math.exp(-((aq - 0.26) / 0.2) ** 2)
-    top = upper + p.lip_upper * arc * bow
-    bottom = lower - p.lip_lower * arc * (1.0 + 0.25 * math.exp(-(q / 0.5) ** 2))
+    band = mix(arc, math.sqrt(max(arc, 0.0)), 0.6 * p.round)
+    top = upper + p.lip_upper * band * bow
+    bottom = lower - p.lip_lower * band * (1.0 + 0.25 * math.exp(-(q / 0.5) ** 2))
     if aq < 1.0:
         lips = min(cover((my - top) * slope, wf), cover((bottom - my) * slope, wf)) * alpha
         below = clip01((lower - my) / (lower - bottom + 1e-6))

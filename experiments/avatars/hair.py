@@ -57,8 +57,10 @@ def front_hair(p, u, v, x, y, sd_outline):
     d = (height + ragged - y) / math.sqrt(1.0 + min(rise * rise, 6.0))
     ax = abs(x)
     if p.side_x < 1.4:
-        d_side = max(p.side_x - 0.05 * clip01(y / p.head_h + 0.2) * p.head_w - ax, p.side_y - y)
-        d_side = max(d_side, y - 0.62 * p.head_h)
+        d_side = p.side_x - 0.05 * clip01(y / p.head_h + 0.2) * p.head_w + 0.7 * ragged - ax
+        # The lower end slants like a sideburn.
+        d_side = smooth_max(d_side, p.side_y - y - 0.35 * (ax - p.side_x) + ragged, 0.05)
+        d_side = smooth_max(d_side, y - 0.62 * p.head_h, 0.16)
         d = smooth_min(d, d_side, 0.09)
     if p.crest > 0.0:
         d = smooth_max(d, ax - p.crest * (1.0 - 0.25 * clip01(-y)), 0.03)
@@ -69,8 +71,8 @@ def front_hair(p, u, v, x, y, sd_outline):
         inner = p.lock_right if u > 0.0 else p.lock_left
         below = clip01((-0.25 * p.head_h - v) / (1.2 * p.head_h))
         inner += p.lock_open * below * below + 0.6 * p.wave * math.sin(v * p.wave_rate + side * 0.9 + 0.9) * below
-        inner += 0.006 * noise1(v * 18.0, p.seed + 9)
-        d_lock = max(max(sheet(p, u, v), inner - abs(u) if inner >= 0.0 else inner - abs(u)), v - 0.55 * p.head_h)
+        inner += (0.006 + 0.6 * p.rough) * noise1(v * (18.0 if p.curly < 0.5 else 12.0), p.seed + 9)
+        d_lock = max(max(sheet(p, u, v), inner - abs(u)), v - 0.55 * p.head_h)
         d = smooth_min(d, d_lock, 0.05)
     return d
 
@@ -92,15 +94,15 @@ def strands(p, s, t, w):
 def curls(p, u, v, w):
     """Coils: light and dark about -1..1, and the slope of the coil's bulge in u and v."""
     f = p.curl_rate
-    a = u * f + 0.35 * noise2(u * f * 0.7, v * f * 0.7, p.seed + 30)
-    b = v * f + 0.35 * noise2(u * f * 0.7 + 9.0, v * f * 0.7, p.seed + 31)
+    a = u * f + 0.5 * noise2(u * f * 0.8, v * f * 0.8, p.seed + 30)
+    b = 0.86 * v * f + 0.5 * noise2(u * f * 0.8 + 9.0, v * f * 0.8, p.seed + 31)
     bx, by, d, own = cell(a, b, p.seed + 32)
     fade = ramp(0.9, 0.35, w * f)
     coil = 0.0
     if w * f < 0.55:
         turn = math.atan2(by, bx) * (1.0 if own > 0.5 else -1.0)
         coil = math.sin(turn + d * 10.5 + own * 6.28) * ramp(0.55, 0.22, w * f) * ramp(0.05, 0.2, d)
-    return (0.42 * coil + 0.50 - 1.25 * d * d + 0.22 * (own - 0.5)) * fade, bx * fade, by * fade
+    return (0.50 * coil + 0.34 - 1.05 * d * d + 0.20 * (own - 0.5)) * fade, bx * fade, by * fade
 
 
 @pixelwise
@@ -114,7 +116,7 @@ def paint_hair(px, p, tone, row, part, u, v, nx, ny, s, t, gloss, shade, alpha, 
         return
     if p.curly > 0.5:
         grain, bx, by = curls(p, u, v, w)
-        nx, ny = nx * 0.75 + 0.85 * bx, ny * 0.75 + 0.85 * by
+        nx, ny = nx * 0.80 + 0.50 * bx, ny * 0.80 + 0.50 * by
         gloss *= 0.35
     else:
         grain = strands(p, s, t, lock_w)
@@ -128,7 +130,8 @@ def paint_hair(px, p, tone, row, part, u, v, nx, ny, s, t, gloss, shade, alpha, 
 @pixelwise
 def paint_cap(px, p, tone, u, v, x, y, r, depth, d, shade, w):
     """The hair before the face, strands running out from the parting or down the locks."""
-    alpha = cover(d, w)
+    # Coils thin out towards the skin; a hard edge would look like a wig's.
+    alpha = cover(d - 0.006 * p.curly, max(w, 0.028 * p.curly))
     if alpha <= 0.0:
         return
     k = 0.88 * min(depth, 1.0) ** 2
@@ -208,7 +211,7 @@ def paint_stick(px, p, tone, u, v, ax, ay, bx, by, ra, rb, braid, w):
         s, along = across / (radius + 1e-9) * 2.6 + (0.9 * math.sin(t * 9.0) if p.wave > 0.0 else 0.0), t
         if braid > 0.0:
             s += 1.5 * abs(across) / radius * beat
-    gloss = math.exp(-((along - 0.25) / 0.16) ** 2)
+    gloss = 0.7 * math.exp(-((along - 0.25) / 0.16) ** 2)
     paint_hair(px, p, tone, HAIR, PART_HAIR, u, v, nx, ny, s, along, gloss, shade, alpha, w, 2.6 * w / radius)
 
 

@@ -18,7 +18,7 @@ from .inks import ON_CLOTH, ON_HAIR, ON_SKIN
 from .scene import paint_background, paint_clothes, paint_neck
 from .shapes import clip01, cover, hash01, length, noise2, ramp
 from .tables import BEARD, FACE, HAIR, HAT, fill_lines, fill_outlines, outline_distance
-from .wear import hat_shape, paint_arms, paint_earring, paint_glasses, paint_hat
+from .wear import BOBBLE, hat_shape, paint_arms, paint_bobble, paint_earring, paint_glasses, paint_hat
 
 _SOURCES = ("compiling", "face", "hair", "inks", "kernel", "scene", "shapes", "tables", "vocabulary", "wear")
 
@@ -146,6 +146,8 @@ def paint_head(px, p, x, y, w):
             paint_glasses(px, p, cloth, fx, fy, cover(sd_face - 0.03, w), w, wf)
         if p.hat > 0.0:
             paint_hat(px, p, cloth, u, v, fx, fy, r, r / hat_edge, sd_hat, d_hat, w, wf)
+            if p.hat == BOBBLE:
+                paint_bobble(px, p, cloth, u, v, w)
     elif p.sticks_reach > r:
         paint_sticks(px, p, hair, u, v, w, 1.0)
 
@@ -171,7 +173,7 @@ def draw(p, px, image, parts):
             paint_background(px, p, x, y, w)
             paint_head(px, p, x / ZOOM, (y - ZOOM_Y) / ZOOM + ZOOM_Y, w / ZOOM)
             # Vignette and a grain that belongs to the place in the picture, whatever is drawn there.
-            grain = 1.0 + 0.028 * (hash01(i, j, p.grain) + hash01(i, j, p.grain + 1) - 1.0)
+            grain = 1.0 + 0.023 * (hash01(i, j, p.grain) + hash01(i, j, p.grain + 1) - 1.0)
             grain *= 1.0 - 0.07 * (x * x + y * y) * 0.5
             image[j, i, 0] = int(255.0 * clip01(px.r * grain * p.warm_r) + 0.5)
             image[j, i, 1] = int(255.0 * clip01(px.g * grain * p.warm_g) + 0.5)

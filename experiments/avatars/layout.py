@@ -73,10 +73,10 @@ def _face_numbers(identity: Identity, attributes: Attributes) -> dict:
         "gaze_x": 0.46 * i.eye_size * a.gaze_x, "gaze_y": 0.42 * eye_h * a.gaze_y,
         "brow_y": eye_y + eye_h + i.brow_gap + brows_up, "brow_arch": i.brow_arch, "brow_tilt": brows_tilt,
         "brow_half": i.brow_thickness, "brow_skew": 0.014 * smirk,
-        "nose_x": 0.085 * yaw, "nose_y": nose_y + 0.05 * math.sin(math.radians(a.pitch)), "nose_w": i.nose_width,
+        "nose_x": 0.105 * yaw, "nose_y": nose_y + 0.05 * math.sin(math.radians(a.pitch)), "nose_w": i.nose_width,
         "nose_bridge": i.nose_bridge,
         "mouth_x": 0.03 * yaw + 0.012 * smirk, "mouth_y": mouth_y, "mouth_w": i.mouth_width * mouth_scale,
-        "smile": smile, "smirk": smirk, "open": opened, "teeth": min(1.0, teeth + 0.5 * min(1.0, 2.0 * a.speech)),
+        "smile": smile, "smirk": smirk, "open": opened, "round": min(1.0, max(0.0, 3.0 * (1.0 - mouth_scale))) * min(1.0, 4.0 * opened), "teeth": min(1.0, teeth + 0.5 * min(1.0, 2.0 * a.speech)),
         "lip_upper": i.lip_upper, "lip_lower": i.lip_lower,
         "freckles": i.freckles, "blush": i.blush * (1.0 + 0.3 * max(0.0, smile)), "age": a.age,
         "mole": float(i.mole_x != 0.0), "mole_x": i.mole_x * head_w, "mole_y": i.mole_y * head_h,
@@ -212,7 +212,7 @@ def _inks(identity: Identity, attributes: Attributes) -> np.ndarray:
     hat = FABRIC_COLOURS[a.hat_colour]
     ink[inks.HAT] = hat
     second = FABRIC_COLOURS[a.clothes_colour]
-    ink[inks.HAT_BAND] = _mix(hat, second, 0.75) if a.hat in ("brimmed hat", "bobble hat") else _scale(hat, 0.86)
+    ink[inks.HAT_BAND] = _mix(hat, second, 0.75) if a.hat in ("brimmed hat", "bobble hat") else _scale(hat, 0.80) if a.hat == "cap" else _scale(hat, 0.86)
     ink[inks.EARRING] = EARRING_COLOURS[a.earring_colour]
     ink[inks.CLOTH] = second
     ink[inks.CLOTH_2] = _mix(second, (0.97, 0.96, 0.93), 0.62) if _luminance(second) < 0.62 else _scale(second, 0.58)
@@ -249,7 +249,7 @@ def numbers(avatar: Avatar) -> np.void:
     values["reach"] = max(reach * max(i.head_width, i.head_height) + 0.12, 1.9 * long)
     values["sticks_reach"] = 3.0 if STYLES[a.hair_style].sticks else 0.0
     values["hair_shine"] = 0.34 if _luminance(hair_colour(a)) < 0.5 else 0.42
-    values["skin_shine"] = 0.30 + 0.16 * (1.0 - _luminance(skin))
+    values["skin_shine"] = 0.27 + 0.08 * (1.0 - _luminance(skin))
     values["lip_shine"] = 0.34
     values["seed"] = i.number * 131 + 17
     values["grain"] = avatar.grain_seed & 0xFFFF
@@ -274,7 +274,7 @@ glass_shift_x glass_shift_y glass_x glass_y glasses gloss_y grain grain_phase ha
 hair_top hairline has_hair hat hat_side hat_top hat_y head_h head_w head_x head_y iris jaw lens_w light_x light_y light_z
 lip_lower lip_shine lip_upper lock_left lock_open lock_rate lock_right locks mole mole_x mole_y moustache mouth_w mouth_x
 mouth_y near_ear neck_top_x neck_w neckline nose_bridge nose_w nose_x nose_y notch open part_line part_q part_x part_y
-pattern peak pitch_c pitch_s reach rim_dip ring_left ring_right ring_y roll_c roll_s rough rough_rate seed sheet_end
+pattern peak pitch_c pitch_s reach rim_dip ring_left ring_right ring_y roll_c roll_s rough rough_rate round seed sheet_end
 sheet_len sheet_ragged sheet_round sheet_top sheet_wide shoulder_w shoulder_y side_x side_y skew skin_shine skull_h
 skull_w slant_c slant_s smile smirk spike_rate spikes squint stick_count sticks_reach sweep teeth temple tinted warm_b warm_g warm_r
 wave wave_rate yaw_c yaw_s

@@ -87,7 +87,7 @@ def identity(seed: int, number: int) -> Identity:
         nose_length=nose_length, nose_width=draw(0.040, 0.074), nose_bridge=draw(0.3, 1.0),
         mouth_width=draw(0.105, 0.165), mouth_y=nose_length - eye_y + draw(0.21, 0.28), lip_upper=draw(0.014, 0.036),
         lip_lower=draw(0.024, 0.050), lip_red=next(u) ** 2, ear_size=draw(0.072, 0.108), neck_width=draw(0.165, 0.225),
-        shoulder=draw(0.70, 0.92), freckles=draw(0.45, 0.95) if freckled else 0.0, blush=draw(0.08, 0.42),
+        shoulder=draw(0.76, 1.02), freckles=draw(0.45, 0.95) if freckled else 0.0, blush=draw(0.08, 0.42),
         mole_x=(draw(0.25, 0.55) if next(u) < 0.5 else -draw(0.25, 0.55)) if moled else 0.0,
         mole_y=draw(-0.55, -0.2) if moled else 0.0)
 
@@ -165,7 +165,7 @@ def _attributes(person: Identity, u: list[float], variety: str) -> Attributes:
         expression_strength=_between(0.8, 1.1, u[18]),
         gaze_x=_between(-1.0, 1.0, u[19]) if turned and u[20] < 0.4 else 0.0,
         gaze_y=_between(-0.6, 0.6, u[21]) if turned and u[20] < 0.4 else 0.0,
-        yaw=_between(-30.0, 30.0, u[22]) if turned else 0.0, pitch=_between(-9.0, 9.0, u[23]) if turned else 0.0,
+        yaw=_between(-28.0, 28.0, u[22]) if turned else 0.0, pitch=_between(-9.0, 9.0, u[23]) if turned else 0.0,
         roll=_between(-9.0, 9.0, u[24]) if turned else 0.0,
         light_azimuth=_between(-62.0, 62.0, u[25]) if turned else -20.0,
         light_warmth=_between(-0.6, 1.0, u[26]) if turned else 0.0,

@@ -45,6 +45,8 @@ def fill_outlines(p):
         up = clip01((c + 0.35) / 1.35)
         away = angle if angle < math.pi else 2.0 * math.pi - angle
         volume = mix(p.hair_side, p.hair_top, up * up * (3.0 - 2.0 * up))
+        # Below the ears the outline closes in on the jaw, or a cut would show as a straight edge.
+        volume *= ramp(-0.80, -0.10, c)
         volume += p.hair_tall * math.exp(-((away - 0.0) / 0.42) ** 2) + p.hair_lean * s * up
         around = angle * ANGLES / (2.0 * math.pi)
         if p.spikes > 0.0:

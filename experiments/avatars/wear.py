@@ -123,10 +123,11 @@ def brim_shape(p, u, v):
 @pixelwise
 def visor_shape(p, x, y):
     """Distance to a cap's visor in face coordinates, and the place down it 0..1."""
-    q = (x - 0.6 * p.nose_x) / (0.80 * p.head_w)
-    top = rim_height(p, x) + 0.02
-    down = 0.235 * p.head_h * math.sqrt(max(0.0, 1.0 - q * q)) + 0.008
-    d = max(abs(q) - 1.0, -1.0) * 0.80 * p.head_w
+    q = (x - 0.8 * p.nose_x) / (0.90 * p.head_w)
+    arc = math.sqrt(max(0.0, 1.0 - q * q))
+    top = rim_height(p, x) + 0.055 * arc
+    down = 0.30 * p.head_h * arc + 0.004
+    d = (abs(q) - 1.0) * 0.90 * p.head_w
     return max(max(y - top, top - down - y), d), clip01((top - y) / (down + 1e-6))
 
 
@@ -148,17 +149,12 @@ def hat_shape(p, u, v, x, y, sd_hat):
     elif p.hat == CAP:
         visor, _ = visor_shape(p, x, y)
         d = min(d, visor)
-    elif p.hat == BOBBLE:
-        ball = length(u - p.bobble_x, v - p.bobble_y) - 0.125
-        d = min(d, ball)
     return d
 
 
 @pixelwise
 def paint_hat(px, p, tone, u, v, x, y, r, depth, sd_hat, d, w, wf):
     alpha = cover(d, w)
-    if p.hat == BOBBLE:
-        paint_bobble(px, p, tone, u, v, w)
     if alpha <= 0.0:
         return
     k = 0.90 * min(depth, 1.0) ** 2
@@ -194,9 +190,11 @@ def paint_hat(px, p, tone, u, v, x, y, r, depth, sd_hat, d, w, wf):
         visor, down = visor_shape(p, x, y)
         if visor < 0.0:
             row, shade = HAT_BAND, 0.05
-            nx, ny = 0.35 * x / p.head_w, 0.80 - 0.95 * down
-            shine = 0.10 * math.exp(-((down - 0.3) / 0.15) ** 2)
-            shade += 0.35 * ramp(0.90, 1.0, down)
+            nx, ny = 0.35 * x / p.head_w, 0.85 - 0.70 * down
+            shine = 0.14 * math.exp(-((down - 0.35) / 0.16) ** 2)
+            # The seam to the crown, a row of stitches, and the dark underside.
+            shade += 0.40 * ramp(0.12, 0.0, down) + 0.55 * ramp(0.84, 0.92, down)
+            shade += 0.16 * stroke((down - 0.70) * 0.3 * p.head_h, 0.003, w) * ramp(0.03, 0.012, w)
     else:
         brim, across = brim_shape(p, u, v)
         crown = smooth_max(sd_hat, rim - y, 0.015)
