@@ -234,7 +234,7 @@ def _torchvision_tensors(path: Path, published: Mapping[str, Any]) -> dict[str, 
         return checkpoints.torch_weights(path)
     if path.name not in published:
         raise BadFile(
-            f"{path} is neither safetensors nor a published file of this network ({', '.join(published)}); if you trust "
+            f"{path} is neither safetensors nor a file published for it ({', '.join(published)}); if you trust "
             "its source, convert it once: safetensors.torch.save_file(torch.load(file, weights_only=True), new_file)."
         )
     if not path.is_file():

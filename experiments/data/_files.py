@@ -8,6 +8,7 @@ import gzip
 import io
 import os
 import pickle
+import sys
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -20,6 +21,15 @@ from advgen.core.checkpoints import data_home
 from advgen.core.errors import BadFile, MissingFile
 
 IDX_IMAGES, IDX_LABELS = 0x803, 0x801  # magic numbers: unsigned bytes in three dimensions, in one
+
+
+def cache_folder() -> Path:
+    """The platform's own folder for what can be made again; $ADVGEN_DATA, which may be shared, plays no part."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches" / "advgen"
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "advgen"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "advgen"
 
 
 def folder(name: str) -> Path:
