@@ -1,6 +1,6 @@
 """LPIPS inside an optimisation: images a second of the lpips package and of ours, on the same steps.
 
-    ADVGEN_DATA=FOLDER python benchmarks/perceptual.py [--net squeeze] [--side 64] [--batch 16] [--steps 100]
+    ADVGEN_DATA=FOLDER python benchmarks/perceptual.py [--net squeeze] [--side 64] [--batch 8] [--steps 100]
 
 Both move a batch by the sign of the distance's gradient. Runs alternate; a ratio is taken of each neighbouring pair,
 and the median ratio is printed with its 90% interval (from the order of the pairs' ratios). CPU time, one thread unless
@@ -74,7 +74,7 @@ def interval(ratios: list[float], level: float = 0.9) -> tuple[float, float]:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--net", default="squeeze", choices=[net for net in NETS if net != "embedded"])
-    for name, value in {"side": 64, "batch": 16, "steps": 100, "pairs": 15, "threads": 1}.items():
+    for name, value in {"side": 64, "batch": 8, "steps": 100, "pairs": 15, "threads": 1}.items():
         options.add_argument(f"--{name}", type=int, default=value)
     given = options.parse_args()
     torch.set_num_threads(given.threads)

@@ -112,6 +112,7 @@ class LPIPS(nn.Module):
         Raises:
             BadArgument: another number or size of images than the reference's, or another net's reference.
         """
+        _refuse_no_images(images)
         given = (len(images), (images.shape[-2], images.shape[-1]), self.net)
         wanted = (len(reference), reference.size, reference.net)
         if given != wanted:
@@ -124,6 +125,7 @@ class LPIPS(nn.Module):
         Raises:
             BadArgument: shapes that differ, images outside [0, 1], or smaller than the network takes.
         """
+        _refuse_no_images(images)
         if images.shape[:1] + images.shape[2:] != originals.shape[:1] + originals.shape[2:]:
             raise BadArgument(f"images are {tuple(images.shape)}, originals {tuple(originals.shape)}: they must agree.")
         self._check(originals)
@@ -262,6 +264,12 @@ class _LayerDistance(torch.autograd.Function):
         turn = (pull * f).sum(-1, keepdim=True) * inverse.square() / length
         on_features = pull.mul_(2 * share * inverse).addcmul_(f, turn * share, value=-2)
         return on_features.movedim(-1, 1), on_reference, on_weight
+
+
+def _refuse_no_images(images: Tensor) -> None:
+    """By shape alone: a generator's images may leave [0, 1] on the way."""
+    if images.ndim != 4 or images.shape[1] not in (1, 3):
+        raise BadArgument(f"images must have the shape (N, C, H, W) with C = 1 or 3, got {tuple(images.shape)}.")
 
 
 def _unit(feature: Tensor) -> Tensor:

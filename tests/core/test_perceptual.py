@@ -267,6 +267,8 @@ def test_images_that_do_not_fit_their_reference_are_refused(embedded: LPIPS) -> 
         embedded.distance_to(random_images(2, 32), reference)
     with pytest.raises(BadArgument, match=r"their reference 3 of 32x32 pixels \(net embedded\)"):
         LPIPS("squeeze", trained=False).distance_to(random_images(3, 32), reference)
+    with pytest.raises(BadArgument, match=r"C = 1 or 3, got \(3, 4, 32, 32\)"):
+        embedded.distance_to(torch.zeros(3, 4, 32, 32), reference)
     with pytest.raises(BadArgument, match="they must agree"):
         embedded(random_images(3, 32), random_images(3, 48))
 
