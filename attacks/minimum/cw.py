@@ -39,7 +39,7 @@ class CW:
     access = "white-box"
     budgets = ("L2",)
     cost = "gradient"
-    trial: ClassVar = {"steps": 100}
+    trial: ClassVar = {"steps": 40, "searches": 7}
 
     budget: Budget | None = None  # None = minimum norm; a radius is only judged against, never searched for
     searches: int = 9  # rounds of the binary search over c

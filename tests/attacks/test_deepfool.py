@@ -125,7 +125,7 @@ def test_a_sample_does_not_depend_on_its_batch() -> None:
 
 def test_a_detector_is_passed_as_real() -> None:
     target, images = linear_target(1, decision="sign"), grey_images(16)
-    result, goal, _ = attacked(DeepFool(), target, images, goal_name="pass-as-real")
+    result, _, _ = attacked(DeepFool(), target, images, goal_name="pass-as-real")
     assert bool((target(result.images).logits[:, 0] <= 0).all())
 
 
