@@ -38,7 +38,9 @@ class _Ball:
         return type(self).__name__
 
     def take(self, index: Index) -> Self:
-        return replace(self, radius=self.radius[index]) if isinstance(self.radius, Tensor) else self
+        if not isinstance(self.radius, Tensor) or self.radius.dim() == 0:
+            return self
+        return replace(self, radius=self.radius[index])
 
     def distance(self, images: Tensor, originals: Tensor) -> Tensor:
         raise AssertionError("each ball measures in its own norm")
