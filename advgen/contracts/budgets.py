@@ -31,7 +31,8 @@ def draws_inside(budget: Budget) -> str:
     outside = ~budget.contains(drawn, originals)
     if bool(outside.any()) and budget.closed_form:
         return f"draws outside in {rows(outside)}"
-    alone = budget.random(originals[-1:], _rng(N).take(torch.tensor([N - 1])))
+    last = torch.tensor([N - 1])
+    alone = budget.take(last).random(originals[-1:], _rng(N).take(last))
     return "" if torch.equal(alone[0], drawn[-1]) else "draws depend on the batch"
 
 

@@ -55,8 +55,10 @@ def moves_pixels_that_are_0_or_1(variant: Variant) -> str:
     if not {"untargeted", "targeted"} & set(variant.goals):
         return NotApplicable("its goals need a target that decides by sign")
     generator = torch.Generator().manual_seed(7)
-    images = torch.randint(0, 2, (6, *toys.SHAPE), generator=generator).float()
+    images = torch.randint(0, 2, (200, *toys.SHAPE), generator=generator).float()
     target = toys.two_class()
+    # Near the boundary, so that small trial arguments suffice.
+    images = images[target(images).logits[:, 0].abs().argsort()[:6]]
     labels = target(images).logits.argmax(1)
     name = "untargeted" if "untargeted" in variant.goals else "targeted"
     goal = goal_of(target, labels, name, 1 - labels if name == "targeted" else None)
@@ -88,7 +90,7 @@ def more_steps_never_lose(variant: Variant) -> str:
         both = near.reached & far.reached
         moved = [float(_moved(variant, found, t.images)[both].sum()) for t in (near, far)]
         return f"moves images {moved[1] / moved[0] - 1:.1%} farther with {4 * few} steps" * (moved[1] > 1.01 * moved[0])
-    for share in (1.0, 1.05):
+    for share in (1.01, 1.03):
         radius = share * toys.RADII.get(variant.norm, subjects.USUAL[variant.norm])
         won = [int(attempt(variant.build(radius, steps=s), found).reached.sum()) for s in (few, 4 * few)]
         if won[1] < won[0]:
