@@ -3,7 +3,25 @@
 Sides are the viewer's: left is the left of the picture. Angles are degrees.
 """
 
+import difflib
 from dataclasses import dataclass, fields, replace
+
+from .vocabulary import (
+    BACKGROUND_COLOURS,
+    BACKGROUNDS,
+    BEARDS,
+    EARRING_COLOURS,
+    EARRINGS,
+    EXPRESSIONS,
+    FABRIC_COLOURS,
+    FRAME_COLOURS,
+    GLASSES,
+    HAIR_COLOURS,
+    HAIR_STYLES,
+    HATS,
+    NECKLINES,
+    PATTERNS,
+)
 
 
 @dataclass(frozen=True)
@@ -86,15 +104,38 @@ class Avatar:
 
 
 _ATTRIBUTE_NAMES = frozenset(field.name for field in fields(Attributes))
+_VALUES = {
+    "hair_style": HAIR_STYLES,
+    "hair_colour": HAIR_COLOURS,
+    "beard": BEARDS,
+    "glasses": GLASSES,
+    "frame_colour": FRAME_COLOURS,
+    "hat": HATS,
+    "hat_colour": FABRIC_COLOURS,
+    "earrings": EARRINGS,
+    "earring_colour": EARRING_COLOURS,
+    "expression": EXPRESSIONS,
+    "background": BACKGROUNDS,
+    "background_colour": BACKGROUND_COLOURS,
+    "neckline": NECKLINES,
+    "clothes_colour": FABRIC_COLOURS,
+    "pattern": PATTERNS,
+}
 
 
 def counterfactual(avatar: Avatar, **changes) -> Avatar:
     """The same person in the same picture with some attributes changed; all else stays, to the byte.
 
     Raises:
-        ValueError: a change names no attribute.
+        ValueError: a change names no attribute, or a value that the attribute does not have.
     """
-    for name in changes:
+    for name, value in changes.items():
         if name not in _ATTRIBUTE_NAMES:
             raise ValueError(f"{name!r} is no attribute of an avatar; there are {', '.join(sorted(_ATTRIBUTE_NAMES))}")
+        if name in _VALUES and value not in _VALUES[name]:
+            near = difflib.get_close_matches(str(value), _VALUES[name], n=1)
+            raise ValueError(
+                f"{name} has no value {value!r}"
+                + (f"; did you mean {near[0]!r}?" if near else f"; there are {', '.join(_VALUES[name])}")
+            )
     return replace(avatar, attributes=replace(avatar.attributes, **changes))

@@ -48,28 +48,78 @@ SYNONYMS = {
     "moustache": ("moustache", "mustache"),
     "goatee": ("goatee", "chin beard"),
 }
-HELD_OUT_SYNONYMS = frozenset({
-    "individual", "beaming", "chuckling", "gloomy", "furious", "startled", "aged", "spectacles", "shades", "woollen cap",
-    "pompom hat", "sun hat", "baseball cap", "ear studs", "dangling earrings", "ginger", "silver", "golden", "bushy beard",
-    "flowing beard", "chin beard",
-})
+HELD_OUT_SYNONYMS = frozenset(
+    {
+        "individual",
+        "beaming",
+        "chuckling",
+        "gloomy",
+        "furious",
+        "startled",
+        "aged",
+        "spectacles",
+        "shades",
+        "woollen cap",
+        "pompom hat",
+        "sun hat",
+        "baseball cap",
+        "ear studs",
+        "dangling earrings",
+        "ginger",
+        "silver",
+        "golden",
+        "bushy beard",
+        "flowing beard",
+        "chin beard",
+    }
+)
 
-_MOODS = {"smile": "smiling", "grin": "smiling", "laugh": "laughing", "sad": "sad", "angry": "angry",
-          "surprised": "surprised", "wink": "winking", "smirk": "smirking"}
+_MOODS = {
+    "smile": "smiling",
+    "grin": "smiling",
+    "laugh": "laughing",
+    "sad": "sad",
+    "angry": "angry",
+    "surprised": "surprised",
+    "wink": "winking",
+    "smirk": "smirking",
+}
 _HAIR = {
-    "buzz cut": "{0} hair in a buzz cut", "short": "short {0} hair", "side part": "short side-parted {0} hair",
-    "quiff": "a {0} quiff", "spiky": "spiky {0} hair", "bowl cut": "{0} hair in a bowl cut",
-    "pixie cut": "a {0} pixie cut", "balding": "thinning {0} hair", "mohawk": "a {0} mohawk",
-    "short curls": "short curly {0} hair", "afro": "a {0} afro", "bob": "a {0} bob", "wavy bob": "a wavy {0} bob",
-    "long straight": "long straight {0} hair", "long wavy": "long wavy {0} hair", "long curly": "long curly {0} hair",
-    "long fringe": "long {0} hair with a fringe", "ponytail": "{0} hair in a ponytail", "pigtails": "{0} pigtails",
-    "braid": "a {0} braid", "bun": "{0} hair in a bun", "space buns": "{0} hair in two buns", "puffs": "two {0} puffs",
+    "buzz cut": "{0} hair in a buzz cut",
+    "short": "short {0} hair",
+    "side part": "short side-parted {0} hair",
+    "quiff": "a {0} quiff",
+    "spiky": "spiky {0} hair",
+    "bowl cut": "{0} hair in a bowl cut",
+    "pixie cut": "a {0} pixie cut",
+    "balding": "thinning {0} hair",
+    "mohawk": "a {0} mohawk",
+    "short curls": "short curly {0} hair",
+    "afro": "a {0} afro",
+    "bob": "a {0} bob",
+    "wavy bob": "a wavy {0} bob",
+    "long straight": "long straight {0} hair",
+    "long wavy": "long wavy {0} hair",
+    "long curly": "long curly {0} hair",
+    "long fringe": "long {0} hair with a fringe",
+    "ponytail": "{0} hair in a ponytail",
+    "pigtails": "{0} pigtails",
+    "braid": "a {0} braid",
+    "bun": "{0} hair in a bun",
+    "space buns": "{0} hair in two buns",
+    "puffs": "two {0} puffs",
 }
 # Under a hat these still show what they are; of the others only that the hair is short.
 _SHOWN_UNDER_HAT = (*LONG_STYLES, "bob", "wavy bob", "ponytail", "pigtails", "braid", "short curls")
 _GONE_UNDER_HAT = ("bald", "mohawk", "buzz cut")
 _EARRINGS = {"studs": "stud earrings", "hoops": "hoop earrings", "drops": "drop earrings"}
-_BEARDS = {"stubble": "stubble", "moustache": "moustache", "goatee": "goatee", "full": "full beard", "long": "long beard"}
+_BEARDS = {
+    "stubble": "stubble",
+    "moustache": "moustache",
+    "goatee": "goatee",
+    "full": "full beard",
+    "long": "long beard",
+}
 _UNCOUNTED = ("stubble", "a short stubble")
 
 
@@ -145,5 +195,6 @@ def caption(avatar: Avatar, phrasing: int, *, held_out_words: bool = False) -> s
     traits = _traits(a, say) or ["no hair in sight"]
     bare = [t.removeprefix("a ").removeprefix("an ") for t in traits]
     before = "".join(f"{word}, " for word in [*adjectives, *after])
-    return PHRASINGS[which].format(a_person=_with_article(person), adjectives=before, traits=_listed(traits),
-                                   traits_bare=_listed(bare))
+    return PHRASINGS[which].format(
+        a_person=_with_article(person), adjectives=before, traits=_listed(traits), traits_bare=_listed(bare)
+    )

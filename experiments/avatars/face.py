@@ -72,7 +72,7 @@ def paint_skin(px, p, tone, u, v, x, y, depth, sd, shade, w, wf):
     if alpha <= 0.0:
         return
     r = length(u, v) + 1e-9
-    k = 0.93 * depth * depth
+    k = 0.93 * min(depth, 1.0) ** 2
     sx, sy = relief(p, x, y)
     nx, ny, nz = k * u / r - sx, 0.9 * k * v / r - sy, math.sqrt(1.0 - k * k)
     norm = 1.0 / math.sqrt(nx * nx + ny * ny + nz * nz)
@@ -94,8 +94,14 @@ def paint_skin(px, p, tone, u, v, x, y, depth, sd, shade, w, wf):
     red, _, _ = bump(ax, y, p.head_w * 0.58, p.mouth_y * 0.48, 0.15, 0.11)
     tip, _, _ = bump(x, y, p.nose_x, p.nose_y, 0.07, 0.06)
     red = clip01(p.blush * (red + 0.55 * tip))
-    over(px, mix(px.r, p.ink[WARM, 0], 0.5), mix(px.g, p.ink[WARM, 1] * (0.4 + 0.6 * light), 0.6),
-         mix(px.b, p.ink[WARM, 2] * (0.4 + 0.6 * light), 0.6), red * alpha, PART_FACE)
+    over(
+        px,
+        mix(px.r, p.ink[WARM, 0], 0.5),
+        mix(px.g, p.ink[WARM, 1] * (0.4 + 0.6 * light), 0.6),
+        mix(px.b, p.ink[WARM, 2] * (0.4 + 0.6 * light), 0.6),
+        red * alpha,
+        PART_FACE,
+    )
     if p.freckles > 0.05 and p.mouth_y * 0.75 < y < p.eye_y and ax < p.head_w * 0.85:
         _, _, d, own = cell(x * 30.0, y * 30.0, p.seed)
         spot = cover((d - 0.10 - 0.16 * own) / 30.0, max(wf, 0.012)) * ramp(0.07, 0.02, w)
@@ -157,8 +163,14 @@ def paint_eye(px, p, tone, x, y, side, opened, alpha, w, wf):
     lid = cover((ey - crease) * slope, 2.0 * wf) * cover((high - ey) * slope, wf) * inside
     over(px, px.r * 0.90, px.g * 0.80, px.b * 0.79, 0.65 * lid * alpha * ramp(1.15, 0.8, abs(q)), PART_FACE)
     fade = ramp(1.12, 0.75, abs(q)) * alpha
-    over(px, px.r * 0.62, px.g * 0.48, px.b * 0.46,
-         0.75 * fade * stroke((ey - crease) * slope, max(0.0045, 0.25 * wf), wf), PART_FACE)
+    over(
+        px,
+        px.r * 0.62,
+        px.g * 0.48,
+        px.b * 0.46,
+        0.75 * fade * stroke((ey - crease) * slope, max(0.0045, 0.25 * wf), wf),
+        PART_FACE,
+    )
 
     ball = min(cover((ey - high) * slope, wf), cover((low - ey) * slope_low, wf))
     if abs(q) >= 1.0:
@@ -190,11 +202,23 @@ def paint_eye(px, p, tone, x, y, side, opened, alpha, w, wf):
         grow = half_lid * (0.72 + 0.42 * clip01(0.5 + 0.5 * q)) * ramp(reach, 0.86, q)
         top = high if q < 0.92 else mix(high, 0.016, ramp(0.92, 1.1, q))
         ends = ramp(-1.02, -0.90, q)
-        over(px, p.ink[LINE, 0], p.ink[LINE, 1], p.ink[LINE, 2],
-             stroke((ey - top) * slope, max(grow, 0.1 * wf), wf) * ends * alpha, PART_EYE)
+        over(
+            px,
+            p.ink[LINE, 0],
+            p.ink[LINE, 1],
+            p.ink[LINE, 2],
+            stroke((ey - top) * slope, max(grow, 0.1 * wf), wf) * ends * alpha,
+            PART_EYE,
+        )
     if abs(q) < 1.0 and shut < 0.8:
-        over(px, px.r * 0.55, px.g * 0.40, px.b * 0.38,
-             0.75 * stroke((ey - low) * slope_low, max(0.0045, 0.25 * wf), wf) * alpha * ramp(1.0, 0.7, -q), PART_EYE)
+        over(
+            px,
+            px.r * 0.55,
+            px.g * 0.40,
+            px.b * 0.38,
+            0.75 * stroke((ey - low) * slope_low, max(0.0045, 0.25 * wf), wf) * alpha * ramp(1.0, 0.7, -q),
+            PART_EYE,
+        )
 
 
 @pixelwise
@@ -240,15 +264,15 @@ def paint_mouth(px, p, tone, x, y, alpha, wf):
     full = arc if p.open < 0.05 else mix(arc, math.sqrt(max(arc, 0.0)), 0.5 + 0.5 * p.round)
     upper = bend + p.open * (0.030 + 0.030 * p.round) * full
     lower = bend - p.open * 0.135 * full
-    bow = 1.0 - 0.30 * math.exp(-(q / 0.13) ** 2) + 0.22 * math.exp(-((aq - 0.26) / 0.2) ** 2)
+    bow = 1.0 - 0.30 * math.exp(-((q / 0.13) ** 2)) + 0.22 * math.exp(-(((aq - 0.26) / 0.2) ** 2))
     band = mix(arc, math.sqrt(max(arc, 0.0)), 0.6 * p.round)
     top = upper + p.lip_upper * band * bow
-    bottom = lower - p.lip_lower * band * (1.0 + 0.25 * math.exp(-(q / 0.5) ** 2))
+    bottom = lower - p.lip_lower * band * (1.0 + 0.25 * math.exp(-((q / 0.5) ** 2)))
     if aq < 1.0:
         lips = min(cover((my - top) * slope, wf), cover((bottom - my) * slope, wf)) * alpha
         below = clip01((lower - my) / (lower - bottom + 1e-6))
         light = 0.74 * p.light_y + 0.30 if my < lower else 0.42
-        shine = p.lip_shine * math.exp(-((below - 0.45) / 0.2) ** 2 - (q / 0.45) ** 2) if my < lower else 0.0
+        shine = p.lip_shine * math.exp(-(((below - 0.45) / 0.2) ** 2) - (q / 0.45) ** 2) if my < lower else 0.0
         paint(px, p, LIPS, clip01(light), shine, lips, PART_LIPS, tone)
     if p.open > 0.02 and aq < 1.0:
         hole = min(cover((my - upper) * slope, wf), cover((lower - my) * slope, wf)) * alpha
@@ -266,8 +290,14 @@ def paint_mouth(px, p, tone, x, y, alpha, wf):
         over(px, p.ink[LIPS, 0] * 0.36, p.ink[LIPS, 1] * 0.24, p.ink[LIPS, 2] * 0.25, 0.92 * line * alpha, PART_LIPS)
     if p.smile > 0.2:
         side = length((aq - 1.10) * p.mouth_w / 0.018, (my - bend - 0.004) / 0.036)
-        over(px, px.r * 0.72, px.g * 0.56, px.b * 0.54, 0.45 * clip01(p.smile) * math.exp(-side * side) * alpha,
-             PART_FACE)
-    under = math.exp(-((my - bottom + 0.030) / 0.020) ** 2 - (q / 0.55) ** 2)
+        over(
+            px,
+            px.r * 0.72,
+            px.g * 0.56,
+            px.b * 0.54,
+            0.45 * clip01(p.smile) * math.exp(-side * side) * alpha,
+            PART_FACE,
+        )
+    under = math.exp(-(((my - bottom + 0.030) / 0.020) ** 2) - (q / 0.55) ** 2)
     if my < bottom:
         over(px, px.r * 0.80, px.g * 0.68, px.b * 0.67, 0.45 * under * alpha, PART_FACE)

@@ -9,8 +9,22 @@ import math
 from .compiling import pixelwise
 from .face import lamp
 from .inks import BEARD, HAIR
-from .shapes import capsule, cell, clip01, cover, ellipse, length, mix, noise1, noise2, over, paint, ramp, smooth_max
-from .shapes import smooth_min
+from .shapes import (
+    capsule,
+    cell,
+    clip01,
+    cover,
+    ellipse,
+    length,
+    mix,
+    noise1,
+    noise2,
+    over,
+    paint,
+    ramp,
+    smooth_max,
+    smooth_min,
+)
 from .tables import ACROSS, BEARDLINE, HAIRLINE, lookup
 from .vocabulary import PARTS
 
@@ -159,10 +173,13 @@ def paint_cap(px, p, tone, u, v, x, y, r, depth, d, shade, w):
         gloss = max(gloss, 0.6 * math.exp(-low * low))
     # A parting is a dark valley.
     if p.part_line > 0.0 and y > p.part_y - 0.42 * p.head_h:
-        valley = math.exp(-((x - p.part_x) / max(0.012, 0.6 * w)) ** 2) * ramp(p.part_y - 0.42 * p.head_h, p.part_y, y)
+        valley = math.exp(-(((x - p.part_x) / max(0.012, 0.6 * w)) ** 2)) * ramp(
+            p.part_y - 0.42 * p.head_h, p.part_y, y
+        )
         shade = max(shade, 0.45 * valley * p.part_line)
-    paint_hair(px, p, tone, HAIR, PART_HAIR, u, v, nx, ny, s, t, gloss, shade + 0.10 * lip, alpha * p.cap_alpha,
-               w, lock_w)
+    paint_hair(
+        px, p, tone, HAIR, PART_HAIR, u, v, nx, ny, s, t, gloss, shade + 0.10 * lip, alpha * p.cap_alpha, w, lock_w
+    )
 
 
 @pixelwise
@@ -176,8 +193,7 @@ def paint_back(px, p, tone, u, v, r, d, w):
     nx, ny = 0.72 * edge * u / (r + 1e-9), 0.55 * edge * v / (r + 1e-9)
     inner = 0.42 * ramp(1.02, 0.72, abs(u) / p.head_w) * ramp(0.2, -0.3, v / p.head_h) + 0.10
     s = u / border * 1.35 * p.lock_rate
-    paint_hair(px, p, tone, HAIR, PART_HAIR, u, v, nx, ny, s, -v, 0.0, inner, alpha, w,
-               w * 1.35 * p.lock_rate / border)
+    paint_hair(px, p, tone, HAIR, PART_HAIR, u, v, nx, ny, s, -v, 0.0, inner, alpha, w, w * 1.35 * p.lock_rate / border)
 
 
 @pixelwise
@@ -195,7 +211,8 @@ def paint_stick(px, p, tone, u, v, ax, ay, bx, by, ra, rb, braid, w):
         beat -= math.floor(beat)
         d += 0.26 * ra * (2.0 * beat - 1.0) ** 2 - 0.05 * ra
         shade = 0.55 * ramp(0.22, 0.0, min(beat, 1.0 - beat)) + 0.35 * ramp(0.012, 0.0, abs(across) - 0.002) * ramp(
-            0.3, 0.5, beat)
+            0.3, 0.5, beat
+        )
     if p.rough > 0.0:
         d += 1.2 * p.rough * noise2(u * p.rough_rate, v * p.rough_rate, p.seed + 40)
     alpha = cover(d, w)
@@ -211,7 +228,7 @@ def paint_stick(px, p, tone, u, v, ax, ay, bx, by, ra, rb, braid, w):
         s, along = across / (radius + 1e-9) * 2.6 + (0.9 * math.sin(t * 9.0) if p.wave > 0.0 else 0.0), t
         if braid > 0.0:
             s += 1.5 * abs(across) / radius * beat
-    gloss = 0.7 * math.exp(-((along - 0.25) / 0.16) ** 2)
+    gloss = 0.7 * math.exp(-(((along - 0.25) / 0.16) ** 2))
     paint_hair(px, p, tone, HAIR, PART_HAIR, u, v, nx, ny, s, along, gloss, shade, alpha, w, 2.6 * w / radius)
 
 
@@ -220,8 +237,21 @@ def paint_sticks(px, p, tone, u, v, w, front):
     """The sticks before the head (`front` 1) or behind it (0), as `layout` lists them."""
     for i in range(p.stick_count):
         if p.sticks[i, 7] == front:
-            paint_stick(px, p, tone, u, v, p.sticks[i, 0], p.sticks[i, 1], p.sticks[i, 2], p.sticks[i, 3],
-                        p.sticks[i, 4], p.sticks[i, 5], p.sticks[i, 6], w)
+            paint_stick(
+                px,
+                p,
+                tone,
+                u,
+                v,
+                p.sticks[i, 0],
+                p.sticks[i, 1],
+                p.sticks[i, 2],
+                p.sticks[i, 3],
+                p.sticks[i, 4],
+                p.sticks[i, 5],
+                p.sticks[i, 6],
+                w,
+            )
 
 
 @pixelwise

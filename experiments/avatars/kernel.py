@@ -71,8 +71,10 @@ def paint_head(px, p, x, y, w):
     sd_face, face_edge = outline_distance(p, FACE, angle, r)
     sd_hair, hair_edge = outline_distance(p, HAIR, angle, r)
     if p.rough > 0.0 and abs(sd_hair) < 0.3:
-        sd_hair += p.rough * (noise2(u * p.rough_rate, v * p.rough_rate, p.seed + 10)
-                              + 0.5 * noise2(u * p.rough_rate * 2.3, v * p.rough_rate * 2.3, p.seed + 11))
+        sd_hair += p.rough * (
+            noise2(u * p.rough_rate, v * p.rough_rate, p.seed + 10)
+            + 0.5 * noise2(u * p.rough_rate * 2.3, v * p.rough_rate * 2.3, p.seed + 11)
+        )
 
     d_back = 9.0
     if p.has_hair > 0.0:
@@ -181,7 +183,6 @@ def draw(p, px, image, parts):
             parts[j, i] = int(px.part)
 
 
-
 @functools.cache
 def compiled():
     """The pixel loop as machine code, from the cache on disk where its sources have not changed."""
@@ -189,7 +190,8 @@ def compiled():
     digest = hashlib.blake2b(b"".join((here / f"{name}.py").read_bytes() for name in _SOURCES)).hexdigest()
 
     def draw_avatar(p, px, image, parts):
-        digest  # a closed-over value is part of numba's cache key
+        # A closed-over value is part of numba's cache key.
+        _ = digest
         draw(p, px, image, parts)
 
     return njit(cache=True, nogil=True, error_model="numpy")(draw_avatar)

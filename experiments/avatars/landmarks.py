@@ -12,6 +12,7 @@ from .vocabulary import LANDMARKS
 
 def _face_points(p) -> list[tuple[float, float]]:
     """The landmarks of the front in face coordinates, in the order of LANDMARKS, up to the chin."""
+
     def eye(side, q):
         x = q * p["eye_w"]
         return side * (p["eye_x"] + x * p["slant_c"]), p["eye_y"] + x * p["slant_s"]
@@ -27,10 +28,22 @@ def _face_points(p) -> list[tuple[float, float]]:
     tilt = 0.030 * p["smirk"]
     middle = -0.095 * p["smile"] * 0.42
     return [
-        eye(-1, 1.0), eye(-1, -1.0), pupil(-1), eye(1, -1.0), eye(1, 1.0), pupil(1),
-        brow(-1, 0.95), brow(-1, 0.1), brow(-1, -0.95), brow(1, -0.95), brow(1, 0.1), brow(1, 0.95),
-        (0.7 * p["nose_x"], p["eye_y"]), (p["nose_x"], p["nose_y"]),
-        (p["nose_x"] - 0.5 * p["nose_w"], p["nose_y"] - 0.04), (p["nose_x"] + 0.5 * p["nose_w"], p["nose_y"] - 0.04),
+        eye(-1, 1.0),
+        eye(-1, -1.0),
+        pupil(-1),
+        eye(1, -1.0),
+        eye(1, 1.0),
+        pupil(1),
+        brow(-1, 0.95),
+        brow(-1, 0.1),
+        brow(-1, -0.95),
+        brow(1, -0.95),
+        brow(1, 0.1),
+        brow(1, 0.95),
+        (0.7 * p["nose_x"], p["eye_y"]),
+        (p["nose_x"], p["nose_y"]),
+        (p["nose_x"] - 0.5 * p["nose_w"], p["nose_y"] - 0.04),
+        (p["nose_x"] + 0.5 * p["nose_w"], p["nose_y"] - 0.04),
         (p["mouth_x"] - p["mouth_w"], p["mouth_y"] + corner - tilt),
         (p["mouth_x"], p["mouth_y"] + middle + 0.03 * p["open"] + 0.7 * p["lip_upper"]),
         (p["mouth_x"] + p["mouth_w"], p["mouth_y"] + corner + tilt),
@@ -52,8 +65,14 @@ def landmarks(avatar: Avatar, size: int) -> np.ndarray:
     p = numbers(avatar)
     head = [_turned(p, x, y) for x, y in _face_points(p)]
     jaw = (2.0 ** (-1.0 / p["jaw"])) * p["head_w"] * (1.0 - 0.5 * p["chin_taper"])
-    head += [(0.0, -p["head_h"]), (-jaw, -0.72 * p["head_h"]), (jaw, -0.72 * p["head_h"]),
-             (p["ear_left"], p["ear_y"]), (p["ear_right"], p["ear_y"]), _turned(p, 0.0, 0.55 * p["head_h"])]
+    head += [
+        (0.0, -p["head_h"]),
+        (-jaw, -0.72 * p["head_h"]),
+        (jaw, -0.72 * p["head_h"]),
+        (p["ear_left"], p["ear_y"]),
+        (p["ear_right"], p["ear_y"]),
+        _turned(p, 0.0, 0.55 * p["head_h"]),
+    ]
     points = np.empty((len(LANDMARKS), 2), np.float32)
     for row, (u, v) in zip(points, head):
         u += p["skew"] * min(1.0, max(0.0, -v / p["head_h"])) ** 1.5

@@ -7,43 +7,26 @@ import numpy as np
 
 from . import inks, tables
 from .avatar import Attributes, Avatar, Identity
+from .inks import hair_colour, luminance, skin_colour
 from .styles import BEARD_ROWS, EXPRESSION_ROWS, HAT_ROWS, STYLES
-from .vocabulary import (BACKGROUND_COLOURS, BACKGROUNDS, DYED, EARRING_COLOURS, EARRINGS, EYE_COLOURS, FABRIC_COLOURS,
-                         FRAME_COLOURS, HAIR_COLOURS, HATS, HIDDEN_BY_HAT, NECKLINES, PATTERNS, SKIN_TONES, TINTED)
+from .vocabulary import (
+    BACKGROUNDS,
+    EARRINGS,
+    HATS,
+    HIDDEN_BY_HAT,
+    NECKLINES,
+    PATTERNS,
+    TINTED,
+)
 
 PIVOT_Y = -0.56  # the head leans about the base of the neck
 HEAD_Y = 0.07
 SKULL = 1.06  # the ellipsoid that turns features is a little wider than the outline
 
 STICKS = 8  # more than any style has
+PIXEL = np.dtype([("r", np.float64), ("g", np.float64), ("b", np.float64), ("part", np.int64)])
 _INTEGERS = ("seed", "grain", "stick_count")
 _LENS_SHAPES = {"none": 0, "round": 1, "square": 2, "cat-eye": 3, "sunglasses": 2, "round sunglasses": 1}
-
-
-def _mix(a, b, t):
-    return tuple(x + (y - x) * t for x, y in zip(a, b))
-
-
-def _scale(a, k):
-    return tuple(x * k for x in a)
-
-
-def _luminance(a):
-    return 0.30 * a[0] + 0.59 * a[1] + 0.11 * a[2]
-
-
-@functools.lru_cache(maxsize=4096)
-def skin_colour(identity: Identity) -> tuple[float, float, float]:
-    return _scale(SKIN_TONES[identity.skin], 1.0 + 0.05 * identity.skin_shift)
-
-
-def hair_colour(attributes: Attributes) -> tuple[float, float, float]:
-    """Colour of the hair; age greys it unless it is dyed."""
-    colour = HAIR_COLOURS[attributes.hair_colour]
-    if attributes.hair_colour in DYED:
-        return colour
-    grey = 0.72 * min(1.0, max(0.0, (attributes.age - 0.45) / 0.5))
-    return _mix(colour, (0.74, 0.74, 0.76), grey)
 
 
 def _face_numbers(identity: Identity, attributes: Attributes) -> dict:
@@ -52,10 +35,10 @@ def _face_numbers(identity: Identity, attributes: Attributes) -> dict:
     smile, opened, teeth, brows_up, brows_tilt, eyes, squint, mouth_scale, smirk = EXPRESSION_ROWS[a.expression]
     k = a.expression_strength
     rest = EXPRESSION_ROWS["neutral"]
-    smile, eyes, mouth_scale = (x + (y - x) * k for x, y in
-                                ((rest[0], smile), (rest[5], eyes), (rest[7], mouth_scale)))
-    opened, teeth, brows_up, brows_tilt, squint, smirk = (k * x for x in
-                                                          (opened, teeth, brows_up, brows_tilt, squint, smirk))
+    smile, eyes, mouth_scale = (x + (y - x) * k for x, y in ((rest[0], smile), (rest[5], eyes), (rest[7], mouth_scale)))
+    opened, teeth, brows_up, brows_tilt, squint, smirk = (
+        k * x for x in (opened, teeth, brows_up, brows_tilt, squint, smirk)
+    )
     opened = max(opened, 0.0) + 0.62 * a.speech * (1.0 - 0.5 * opened)
     yaw = math.sin(math.radians(a.yaw))
     eyes_open = max(0.0, (eyes - 0.20 * a.age) * (1.0 - a.blink))
@@ -65,21 +48,51 @@ def _face_numbers(identity: Identity, attributes: Attributes) -> dict:
     nose_y = eye_y - i.nose_length * head_h
     slant = i.eye_slant
     return {
-        "head_w": head_w, "head_h": head_h, "jaw": i.jaw, "chin_taper": i.chin_taper, "cheek": i.cheek,
-        "skull_w": head_w * SKULL, "skull_h": head_h * SKULL,
-        "eye_x": i.eye_spacing * head_w, "eye_y": eye_y, "eye_w": i.eye_size, "eye_high": eye_h, "eye_low": 0.66 * eye_h,
-        "slant_c": math.cos(slant), "slant_s": math.sin(slant), "iris": 0.92 * eye_h * (1.0 - 0.05 * (i.eye_open - 0.6)),
-        "eye_left": eyes_open * (1.0 - (k if a.expression == "wink" else 0.0)), "eye_right": eyes_open, "squint": squint,
-        "gaze_x": 0.46 * i.eye_size * a.gaze_x, "gaze_y": 0.42 * eye_h * a.gaze_y,
-        "brow_y": eye_y + eye_h + i.brow_gap + brows_up, "brow_arch": i.brow_arch, "brow_tilt": brows_tilt,
-        "brow_half": i.brow_thickness, "brow_skew": 0.014 * smirk,
-        "nose_x": 0.105 * yaw, "nose_y": nose_y + 0.05 * math.sin(math.radians(a.pitch)), "nose_w": i.nose_width,
+        "head_w": head_w,
+        "head_h": head_h,
+        "jaw": i.jaw,
+        "chin_taper": i.chin_taper,
+        "cheek": i.cheek,
+        "skull_w": head_w * SKULL,
+        "skull_h": head_h * SKULL,
+        "eye_x": i.eye_spacing * head_w,
+        "eye_y": eye_y,
+        "eye_w": i.eye_size,
+        "eye_high": eye_h,
+        "eye_low": 0.66 * eye_h,
+        "slant_c": math.cos(slant),
+        "slant_s": math.sin(slant),
+        "iris": 0.92 * eye_h * (1.0 - 0.05 * (i.eye_open - 0.6)),
+        "eye_left": eyes_open * (1.0 - (k if a.expression == "wink" else 0.0)),
+        "eye_right": eyes_open,
+        "squint": squint,
+        "gaze_x": 0.46 * i.eye_size * a.gaze_x,
+        "gaze_y": 0.42 * eye_h * a.gaze_y,
+        "brow_y": eye_y + eye_h + i.brow_gap + brows_up,
+        "brow_arch": i.brow_arch,
+        "brow_tilt": brows_tilt,
+        "brow_half": i.brow_thickness,
+        "brow_skew": 0.014 * smirk,
+        "nose_x": 0.105 * yaw,
+        "nose_y": nose_y + 0.05 * math.sin(math.radians(a.pitch)),
+        "nose_w": i.nose_width,
         "nose_bridge": i.nose_bridge,
-        "mouth_x": 0.03 * yaw + 0.012 * smirk, "mouth_y": mouth_y, "mouth_w": i.mouth_width * mouth_scale,
-        "smile": smile, "smirk": smirk, "open": opened, "round": min(1.0, max(0.0, 3.0 * (1.0 - mouth_scale))) * min(1.0, 4.0 * opened), "teeth": min(1.0, teeth + 0.5 * min(1.0, 2.0 * a.speech)),
-        "lip_upper": i.lip_upper, "lip_lower": i.lip_lower,
-        "freckles": i.freckles, "blush": i.blush * (1.0 + 0.3 * max(0.0, smile)), "age": a.age,
-        "mole": float(i.mole_x != 0.0), "mole_x": i.mole_x * head_w, "mole_y": i.mole_y * head_h,
+        "mouth_x": 0.03 * yaw + 0.012 * smirk,
+        "mouth_y": mouth_y,
+        "mouth_w": i.mouth_width * mouth_scale,
+        "smile": smile,
+        "smirk": smirk,
+        "open": opened,
+        "round": min(1.0, max(0.0, 3.0 * (1.0 - mouth_scale))) * min(1.0, 4.0 * opened),
+        "teeth": min(1.0, teeth + 0.5 * min(1.0, 2.0 * a.speech)),
+        "lip_upper": i.lip_upper,
+        "lip_lower": i.lip_lower,
+        "freckles": i.freckles,
+        "blush": i.blush * (1.0 + 0.3 * max(0.0, smile)),
+        "age": a.age,
+        "mole": float(i.mole_x != 0.0),
+        "mole_x": i.mole_x * head_w,
+        "mole_y": i.mole_y * head_h,
     }
 
 
@@ -92,17 +105,30 @@ def _pose_numbers(identity: Identity, attributes: Attributes, face: dict) -> dic
     ear_right, ear_left = 1.01 * head_w * math.sin(ear + yaw), 1.01 * head_w * math.sin(yaw - ear)
     ear_y = 0.5 * (face["eye_y"] + face["nose_y"])
     return {
-        "head_x": lever * roll_s + 0.035 * yaw_s, "head_y": PIVOT_Y + lever * roll_c,
-        "yaw_s": yaw_s, "yaw_c": math.cos(yaw), "pitch_s": math.sin(pitch), "pitch_c": math.cos(pitch),
-        "roll_s": roll_s, "roll_c": roll_c, "skew": 0.10 * yaw_s,
-        "ear_right": ear_right, "ear_left": ear_left, "ear_y": ear_y, "ear_size": identity.ear_size,
+        "head_x": lever * roll_s + 0.035 * yaw_s,
+        "head_y": PIVOT_Y + lever * roll_c,
+        "yaw_s": yaw_s,
+        "yaw_c": math.cos(yaw),
+        "pitch_s": math.sin(pitch),
+        "pitch_c": math.cos(pitch),
+        "roll_s": roll_s,
+        "roll_c": roll_c,
+        "skew": 0.10 * yaw_s,
+        "ear_right": ear_right,
+        "ear_left": ear_left,
+        "ear_y": ear_y,
+        "ear_size": identity.ear_size,
         "ear_flat_right": min(0.95, max(0.42, 0.60 - 0.75 * yaw_s)),
         "ear_flat_left": min(0.95, max(0.42, 0.60 + 0.75 * yaw_s)),
         "near_ear": min(1.0, max(0.0, (abs(yaw_s) - 0.10) / 0.12)),
-        "ring_right": ear_right + 0.02 * roll_c, "ring_left": ear_left - 0.02 * roll_c,
+        "ring_right": ear_right + 0.02 * roll_c,
+        "ring_left": ear_left - 0.02 * roll_c,
         "ring_y": ear_y - 1.28 * identity.ear_size,
-        "neck_w": identity.neck_width, "shoulder_y": -0.60, "shoulder_w": identity.shoulder,
-        "chin_y": PIVOT_Y + lever * roll_c - head_h, "neck_top_x": 0.75 * lever * roll_s + 0.03 * yaw_s,
+        "neck_w": identity.neck_width,
+        "shoulder_y": -0.60,
+        "shoulder_w": identity.shoulder,
+        "chin_y": PIVOT_Y + lever * roll_c - head_h,
+        "neck_top_x": 0.75 * lever * roll_s + 0.03 * yaw_s,
     }
 
 
@@ -116,19 +142,43 @@ def _hair_numbers(identity: Identity, attributes: Attributes) -> dict:
     wide = row.wide + 0.05 * abs(math.sin(yaw))
     top, side = (min(row.top, 0.04), min(row.side, 0.16)) if hatted else (row.top, row.side)
     return {
-        "has_hair": float(a.hair_style != "bald"), "hair_top": top, "hair_side": side,
-        "hair_tall": 0.0 if hatted else row.tall, "hair_lean": row.lean * math.cos(yaw),
-        "hairline": row.hairline, "temple": row.temple, "sweep": row.sweep, "notch": row.notch,
-        "part_q": row.part_x, "peak": row.peak, "fringe_ragged": row.ragged,
-        "part_x": row.part_x * head_w, "part_y": row.part_y * head_h, "part_line": row.part_line,
-        "side_x": row.side_x * head_w if row.side_x < 1.5 else 9.0, "side_y": row.side_y * head_h,
-        "cap_bottom": row.bottom * head_h, "lock_rate": row.lock_rate, "curly": row.curl, "curl_rate": row.curl_rate,
-        "rough": row.rough, "rough_rate": row.curl_rate * 0.9 if row.curl else 9.0,
-        "spikes": 0.0 if hatted else row.spikes, "spike_rate": row.spike_rate, "crest": row.crest * head_w,
+        "has_hair": float(a.hair_style != "bald"),
+        "hair_top": top,
+        "hair_side": side,
+        "hair_tall": 0.0 if hatted else row.tall,
+        "hair_lean": row.lean * math.cos(yaw),
+        "hairline": row.hairline,
+        "temple": row.temple,
+        "sweep": row.sweep,
+        "notch": row.notch,
+        "part_q": row.part_x,
+        "peak": row.peak,
+        "fringe_ragged": row.ragged,
+        "part_x": row.part_x * head_w,
+        "part_y": row.part_y * head_h,
+        "part_line": row.part_line,
+        "side_x": row.side_x * head_w if row.side_x < 1.5 else 9.0,
+        "side_y": row.side_y * head_h,
+        "cap_bottom": row.bottom * head_h,
+        "lock_rate": row.lock_rate,
+        "curly": row.curl,
+        "curl_rate": row.curl_rate,
+        "rough": row.rough,
+        "rough_rate": row.curl_rate * 0.9 if row.curl else 9.0,
+        "spikes": 0.0 if hatted else row.spikes,
+        "spike_rate": row.spike_rate,
+        "crest": row.crest * head_w,
         "cap_alpha": row.alpha,
-        "sheet_len": row.length, "sheet_top": 0.40 * head_h, "sheet_wide": wide * head_w, "sheet_end": row.end * head_w,
-        "sheet_ragged": row.ends_ragged, "sheet_round": 1.0, "wave": row.wave, "wave_rate": 9.5,
-        "locks": row.locks, "lock_open": row.lock_open,
+        "sheet_len": row.length,
+        "sheet_top": 0.40 * head_h,
+        "sheet_wide": wide * head_w,
+        "sheet_end": row.end * head_w,
+        "sheet_ragged": row.ends_ragged,
+        "sheet_round": 1.0,
+        "wave": row.wave,
+        "wave_rate": 9.5,
+        "locks": row.locks,
+        "lock_open": row.lock_open,
         "lock_right": min(inner * math.cos(yaw) + depth * math.sin(yaw), wide - 0.10) * head_w,
         "lock_left": min(inner * math.cos(yaw) - depth * math.sin(yaw), wide - 0.10) * head_w,
         "gloss_y": (0.62 + 0.6 * row.top) * head_h,
@@ -144,19 +194,36 @@ def _worn_numbers(identity: Identity, attributes: Attributes, face: dict, pose: 
     if a.glasses in ("sunglasses", "round sunglasses"):
         lens_w = min(lens_w * 1.06, 0.92 * face["eye_x"])
     return {
-        "beard": float(a.beard != "none"), "beard_full": full, "beard_chin": chin, "moustache": tash, "beard_soft": soft,
-        "beard_out": out, "beard_long": long, "beard_middle": middle, "beard_side": side,
-        "glasses": float(_LENS_SHAPES[a.glasses]), "tinted": float(a.glasses in TINTED), "lens_w": lens_w,
-        "glass_x": face["eye_x"], "glass_y": face["eye_y"] + 0.004, "glass_shift_x": 0.05 * yaw_s,
-        "glass_shift_y": 0.03 * pitch_s, "frame_half": 0.0165 if a.glasses != "round" else 0.0155,
+        "beard": float(a.beard != "none"),
+        "beard_full": full,
+        "beard_chin": chin,
+        "moustache": tash,
+        "beard_soft": soft,
+        "beard_out": out,
+        "beard_long": long,
+        "beard_middle": middle,
+        "beard_side": side,
+        "glasses": float(_LENS_SHAPES[a.glasses]),
+        "tinted": float(a.glasses in TINTED),
+        "lens_w": lens_w,
+        "glass_x": face["eye_x"],
+        "glass_y": face["eye_y"] + 0.004,
+        "glass_shift_x": 0.05 * yaw_s,
+        "glass_shift_y": 0.03 * pitch_s,
+        "frame_half": 0.0165 if a.glasses != "round" else 0.0155,
         "earrings": float(EARRINGS.index(a.earrings)),
-        "hat": float(HATS.index(a.hat)), "hat_side": hat_side, "hat_top": hat_top, "hat_y": hat_y * head_h,
+        "hat": float(HATS.index(a.hat)),
+        "hat_side": hat_side,
+        "hat_top": hat_top,
+        "hat_y": hat_y * head_h,
         "rim_dip": dip * head_h,
-        "brim_x": 0.10 * head_w * yaw_s, "brim_y": (hat_y + 0.02 + 0.3 * pitch_s) * head_h,
+        "brim_x": 0.10 * head_w * yaw_s,
+        "brim_y": (hat_y + 0.02 + 0.3 * pitch_s) * head_h,
         "brim_w": (1.82 if a.hat == "brimmed hat" else 1.34) * head_w,
         "brim_h": (0.235 if a.hat == "brimmed hat" else 0.36) * head_h,
         "brim_bend": -0.045 if a.hat == "brimmed hat" else 0.10,
-        "bobble_x": -0.12 * head_w * yaw_s, "bobble_y": (1.0 + hat_top + 0.06) * head_h,
+        "bobble_x": -0.12 * head_w * yaw_s,
+        "bobble_y": (1.0 + hat_top + 0.06) * head_h,
     }
 
 
@@ -166,10 +233,15 @@ def _light_numbers(identity: Identity, attributes: Attributes) -> dict:
     light_x = math.sin(azimuth) * math.cos(height)
     warm = a.light_warmth
     return {
-        "light_x": light_x, "light_y": math.sin(height), "light_z": math.cos(azimuth) * math.cos(height),
+        "light_x": light_x,
+        "light_y": math.sin(height),
+        "light_z": math.cos(azimuth) * math.cos(height),
         "catch_side": 1.0 if light_x > 0.0 else -1.0,
-        "warm_r": 1.0 + 0.055 * warm, "warm_g": 1.0 + 0.005 * warm, "warm_b": 1.0 - 0.10 * warm,
-        "background": float(BACKGROUNDS.index(a.background)), "neckline": float(NECKLINES.index(a.neckline)),
+        "warm_r": 1.0 + 0.055 * warm,
+        "warm_g": 1.0 + 0.005 * warm,
+        "warm_b": 1.0 - 0.10 * warm,
+        "background": float(BACKGROUNDS.index(a.background)),
+        "neckline": float(NECKLINES.index(a.neckline)),
         "pattern": float(PATTERNS.index(a.pattern)),
     }
 
@@ -180,61 +252,30 @@ def _sticks(identity: Identity, attributes: Attributes) -> list[tuple]:
     yaw = math.radians(attributes.yaw)
     c, s = math.cos(yaw), math.sin(yaw)
     w, h = identity.head_width, identity.head_height
-    return [((a[0] * c + a[2] * s) * w, a[1] * h, (b[0] * c + b[2] * s) * w, b[1] * h, ra, rb, braid, front)
-            for a, b, ra, rb, braid, front in sticks]
+    return [
+        ((a[0] * c + a[2] * s) * w, a[1] * h, (b[0] * c + b[2] * s) * w, b[1] * h, ra, rb, braid, front)
+        for a, b, ra, rb, braid, front in sticks
+    ]
 
 
-def _inks(identity: Identity, attributes: Attributes) -> np.ndarray:
-    a = attributes
-    skin = skin_colour(identity)
-    dark = 1.0 - _luminance(skin)
-    hair = hair_colour(a)
-    ink = np.empty((inks.COUNT, 3))
-    ink[inks.SKIN] = skin
-    ink[inks.WARM] = _mix(skin, (0.95, 0.32, 0.28), 0.62)
-    ink[inks.LIPS] = _mix(_mix(skin, (0.72, 0.34, 0.33), 0.42 + 0.1 * dark), (0.80, 0.18, 0.24), 0.55 * identity.lip_red)
-    ink[inks.MOUTH] = (0.27, 0.07, 0.09)
-    ink[inks.TONGUE] = (0.82, 0.38, 0.40)
-    ink[inks.TEETH] = (0.985, 0.975, 0.95)
-    ink[inks.EYE] = (0.975, 0.975, 0.97)
-    ink[inks.IRIS] = EYE_COLOURS[identity.eye_colour]
-    ink[inks.LINE] = _mix((0.10, 0.06, 0.06), hair, 0.10)
-    brow = _scale(hair, 0.72) if a.hair_style != "bald" else _mix(_scale(hair, 0.72), _scale(skin, 0.45), 0.3)
-    # Brows as light as the skin would vanish.
-    if abs(_luminance(brow) - _luminance(skin)) < 0.14:
-        brow = _scale(skin, 0.52) if _luminance(skin) > 0.30 else _mix(brow, (0.75, 0.72, 0.70), 0.45)
-    ink[inks.BROW] = brow
-    ink[inks.HAIR] = hair
-    ink[inks.BEARD] = _mix(_scale(hair, 0.86), skin, 0.06)
-    frame = FRAME_COLOURS[a.frame_colour]
-    ink[inks.FRAME] = frame
-    ink[inks.LENS] = _mix((0.10, 0.11, 0.14), _scale(frame, 0.35), 0.25)
-    hat = FABRIC_COLOURS[a.hat_colour]
-    ink[inks.HAT] = hat
-    second = FABRIC_COLOURS[a.clothes_colour]
-    ink[inks.HAT_BAND] = _mix(hat, second, 0.75) if a.hat in ("brimmed hat", "bobble hat") else _scale(hat, 0.80) if a.hat == "cap" else _scale(hat, 0.86)
-    ink[inks.EARRING] = EARRING_COLOURS[a.earring_colour]
-    ink[inks.CLOTH] = second
-    ink[inks.CLOTH_2] = _mix(second, (0.97, 0.96, 0.93), 0.62) if _luminance(second) < 0.62 else _scale(second, 0.58)
-    ground = BACKGROUND_COLOURS[a.background_colour]
-    ink[inks.GROUND] = ground
-    far = (1.0, 0.99, 0.96) if _luminance(ground) > 0.62 else _mix(ground, (1.0, 0.95, 0.9), 0.6)
-    ink[inks.GROUND_2] = _mix(ground, far, 0.42) if a.background != "hills" else _scale(_mix(ground, (0.4, 0.5, 0.6), 0.35), 0.82)
-    if a.background == "stripes" and _luminance(ground) > 0.62:
-        ink[inks.GROUND_2] = _scale(ground, 0.88)
-    return ink
+@functools.cache
+def record_type(names: tuple[str, ...]) -> np.dtype:
+    """The type of the record: the scalars of these names, then the tables.
 
-
-def _tones(attributes: Attributes, skin) -> np.ndarray:
-    """Factors of shadow and light on skin, hair and cloth: shadows of skin turn red, all lights warm."""
-    warm = attributes.light_warmth
-    light = np.array((1.05 + 0.05 * warm, 1.02, 1.00 - 0.07 * warm))
-    if _luminance(skin) < 0.45:
-        light_on_skin = light * 1.14
-    else:
-        light_on_skin = light * (1.04 if _luminance(skin) < 0.75 else 1.0)
-    return np.array([(0.54, 0.40, 0.385, *light_on_skin), (0.34, 0.31, 0.33, *(light * 1.16)),
-                     (0.46, 0.44, 0.50, *(light * 1.06))])
+    Everything the loop reads is in one record: records carry no reference count, which arrays passed from
+    function to function would raise and lower, atomically, at every pixel.
+    """
+    return np.dtype(
+        [(name, np.int64 if name in _INTEGERS else np.float64) for name in names]
+        + [
+            ("ink", np.float64, (inks.COUNT, 3)),
+            ("tones", np.float64, (3, 6)),
+            ("sticks", np.float64, (STICKS, 8)),
+            ("radius", np.float64, (tables.OUTLINES, tables.ANGLES + 1)),
+            ("rate", np.float64, (tables.OUTLINES, tables.ANGLES + 1)),
+            ("lines", np.float64, (2, tables.ACROSS)),
+        ]
+    )
 
 
 def numbers(avatar: Avatar) -> np.void:
@@ -248,43 +289,18 @@ def numbers(avatar: Avatar) -> np.void:
     long = STYLES[a.hair_style].length
     values["reach"] = max(reach * max(i.head_width, i.head_height) + 0.12, 1.9 * long)
     values["sticks_reach"] = 3.0 if STYLES[a.hair_style].sticks else 0.0
-    values["hair_shine"] = 0.34 if _luminance(hair_colour(a)) < 0.5 else 0.42
-    values["skin_shine"] = 0.27 + 0.08 * (1.0 - _luminance(skin))
+    values["hair_shine"] = 0.34 if luminance(hair_colour(a)) < 0.5 else 0.42
+    values["skin_shine"] = 0.27 + 0.08 * (1.0 - luminance(skin))
     values["lip_shine"] = 0.34
     values["seed"] = i.number * 131 + 17
     values["grain"] = avatar.grain_seed & 0xFFFF
     values["grain_phase"] = (avatar.grain_seed % 997) / 997.0 * 6.28
     sticks = _sticks(i, a)
     values["stick_count"] = len(sticks)
-    record = np.zeros(1, RECORD)
-    record[_SCALARS] = tuple(values[name] for name in _NAMES)
+    record = np.zeros(1, record_type(tuple(values)))
+    record[list(values)] = tuple(values.values())
     record = record[0]
-    record["ink"], record["tones"] = _inks(i, a), _tones(a, skin)
+    record["ink"], record["tones"] = inks.inks(i, a), inks.tones(a, skin)
     if sticks:
-        record["sticks"][:len(sticks)] = sticks
+        record["sticks"][: len(sticks)] = sticks
     return record
-
-
-_NAMES = tuple("""
-age background beard beard_chin beard_full beard_long beard_middle beard_out beard_side beard_soft blush bobble_x
-bobble_y brim_bend brim_h brim_w brim_x brim_y brow_arch brow_half brow_skew brow_tilt brow_y cap_alpha cap_bottom
-catch_side cheek chin_taper chin_y crest curl_rate curly ear_flat_left ear_flat_right ear_left ear_right ear_size ear_y
-earrings eye_high eye_left eye_low eye_right eye_w eye_x eye_y frame_half freckles fringe_ragged gaze_x gaze_y
-glass_shift_x glass_shift_y glass_x glass_y glasses gloss_y grain grain_phase hair_lean hair_shine hair_side hair_tall
-hair_top hairline has_hair hat hat_side hat_top hat_y head_h head_w head_x head_y iris jaw lens_w light_x light_y light_z
-lip_lower lip_shine lip_upper lock_left lock_open lock_rate lock_right locks mole mole_x mole_y moustache mouth_w mouth_x
-mouth_y near_ear neck_top_x neck_w neckline nose_bridge nose_w nose_x nose_y notch open part_line part_q part_x part_y
-pattern peak pitch_c pitch_s reach rim_dip ring_left ring_right ring_y roll_c roll_s rough rough_rate round seed sheet_end
-sheet_len sheet_ragged sheet_round sheet_top sheet_wide shoulder_w shoulder_y side_x side_y skew skin_shine skull_h
-skull_w slant_c slant_s smile smirk spike_rate spikes squint stick_count sticks_reach sweep teeth temple tinted warm_b warm_g warm_r
-wave wave_rate yaw_c yaw_s
-""".split())
-
-# Everything the loop reads is in one record: records carry no reference count, which arrays passed from
-# function to function would raise and lower, atomically, at every pixel.
-RECORD = np.dtype([(name, np.int64 if name in _INTEGERS else np.float64) for name in _NAMES] + [
-    ("ink", np.float64, (inks.COUNT, 3)), ("tones", np.float64, (3, 6)), ("sticks", np.float64, (STICKS, 8)),
-    ("radius", np.float64, (tables.OUTLINES, tables.ANGLES + 1)), ("rate", np.float64, (tables.OUTLINES, tables.ANGLES + 1)),
-    ("lines", np.float64, (2, tables.ACROSS))])
-PIXEL = np.dtype([("r", np.float64), ("g", np.float64), ("b", np.float64), ("part", np.int64)])
-_SCALARS = list(_NAMES)

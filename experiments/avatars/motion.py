@@ -24,8 +24,8 @@ def _blinks(generator: np.random.Generator, frames: int) -> np.ndarray:
     lids = np.zeros(frames)
     at = int(generator.integers(4, 40))
     while at < frames:
-        part = _BLINK[:frames - at]
-        lids[at:at + len(part)] = part
+        part = _BLINK[: frames - at]
+        lids[at : at + len(part)] = part
         at += int(generator.integers(40, 110))
     return lids
 
@@ -70,7 +70,17 @@ def video(avatar: Avatar, frames: int, seed: int) -> list[Avatar]:
     lids, glances, speech = _blinks(generator, frames), _glances(generator, frames), _speech(generator, time)
     strength = np.clip(a.expression_strength * (0.85 + 0.2 * _sway(generator, time, 4.0)), 0.0, 1.2)
     gaze = np.clip(glances + (a.gaze_x, a.gaze_y), -1.0, 1.0)
-    return [counterfactual(avatar, yaw=float(yaw[k]), pitch=float(pitch[k]), roll=float(roll[k]), blink=float(lids[k]),
-                           gaze_x=float(gaze[k, 0]), gaze_y=float(gaze[k, 1]), speech=float(max(0.0, speech[k])),
-                           expression_strength=float(strength[k]))
-            for k in range(frames)]
+    return [
+        counterfactual(
+            avatar,
+            yaw=float(yaw[k]),
+            pitch=float(pitch[k]),
+            roll=float(roll[k]),
+            blink=float(lids[k]),
+            gaze_x=float(gaze[k, 0]),
+            gaze_y=float(gaze[k, 1]),
+            speech=float(max(0.0, speech[k])),
+            expression_strength=float(strength[k]),
+        )
+        for k in range(frames)
+    ]

@@ -9,11 +9,29 @@ import hashlib
 import numpy as np
 
 from .avatar import Attributes, Avatar, Identity
-from .layout import hair_colour, skin_colour
+from .inks import hair_colour, skin_colour
 from .styles import STYLES
-from .vocabulary import (BACKGROUND_COLOURS, BACKGROUNDS, BEARDS, DYED, EARRING_COLOURS, EARRINGS, EXPRESSIONS, EYE_COLOURS,
-                         FABRIC_COLOURS, FRAME_COLOURS, GLASSES, HAIR_COLOURS, HAIR_STYLES, HATS, NECKLINES, PATTERNS,
-                         PLAIN_BACKGROUNDS, PLAIN_STYLES, SKIN_TONES)
+from .vocabulary import (
+    BACKGROUND_COLOURS,
+    BACKGROUNDS,
+    BEARDS,
+    DYED,
+    EARRING_COLOURS,
+    EARRINGS,
+    EXPRESSIONS,
+    EYE_COLOURS,
+    FABRIC_COLOURS,
+    FRAME_COLOURS,
+    GLASSES,
+    HAIR_COLOURS,
+    HAIR_STYLES,
+    HATS,
+    NECKLINES,
+    PATTERNS,
+    PLAIN_BACKGROUNDS,
+    PLAIN_STYLES,
+    SKIN_TONES,
+)
 
 VARIETIES = ("plain", "full")
 
@@ -80,25 +98,52 @@ def identity(seed: int, number: int) -> Identity:
     freckled = next(u) < (0.35 if _SKINS.index(skin) < 7 else 0.06)
     moled = next(u) < 0.2
     return Identity(
-        number=number, skin=skin, skin_shift=draw(-1.0, 1.0), eye_colour=eyes, head_width=head_width,
-        head_height=head_height, jaw=draw(1.75, 3.1), chin_taper=draw(0.06, 0.40), cheek=draw(-0.03, 0.09),
-        eye_size=eye_size, eye_open=draw(0.50, 0.76), eye_spacing=spacing, eye_slant=draw(-0.12, 0.22), eye_y=eye_y,
-        brow_arch=draw(0.004, 0.045), brow_thickness=draw(0.011, 0.026), brow_gap=draw(0.035, 0.070),
-        nose_length=nose_length, nose_width=draw(0.040, 0.074), nose_bridge=draw(0.3, 1.0),
-        mouth_width=draw(0.105, 0.165), mouth_y=nose_length - eye_y + draw(0.21, 0.28), lip_upper=draw(0.014, 0.036),
-        lip_lower=draw(0.024, 0.050), lip_red=next(u) ** 2, ear_size=draw(0.072, 0.108), neck_width=draw(0.165, 0.225),
-        shoulder=draw(0.76, 1.02), freckles=draw(0.45, 0.95) if freckled else 0.0, blush=draw(0.08, 0.42),
+        number=number,
+        skin=skin,
+        skin_shift=draw(-1.0, 1.0),
+        eye_colour=eyes,
+        head_width=head_width,
+        head_height=head_height,
+        jaw=draw(1.75, 3.1),
+        chin_taper=draw(0.06, 0.40),
+        cheek=draw(-0.03, 0.09),
+        eye_size=eye_size,
+        eye_open=draw(0.50, 0.76),
+        eye_spacing=spacing,
+        eye_slant=draw(-0.12, 0.22),
+        eye_y=eye_y,
+        brow_arch=draw(0.004, 0.045),
+        brow_thickness=draw(0.011, 0.026),
+        brow_gap=draw(0.035, 0.070),
+        nose_length=nose_length,
+        nose_width=draw(0.040, 0.074),
+        nose_bridge=draw(0.3, 1.0),
+        mouth_width=draw(0.105, 0.165),
+        mouth_y=nose_length - eye_y + draw(0.21, 0.28),
+        lip_upper=draw(0.014, 0.036),
+        lip_lower=draw(0.024, 0.050),
+        lip_red=next(u) ** 2,
+        ear_size=draw(0.072, 0.108),
+        neck_width=draw(0.165, 0.225),
+        shoulder=draw(0.76, 1.02),
+        freckles=draw(0.45, 0.95) if freckled else 0.0,
+        blush=draw(0.08, 0.42),
         mole_x=(draw(0.25, 0.55) if next(u) < 0.5 else -draw(0.25, 0.55)) if moled else 0.0,
-        mole_y=draw(-0.55, -0.2) if moled else 0.0)
+        mole_y=draw(-0.55, -0.2) if moled else 0.0,
+    )
 
 
 def held_out(attributes: Attributes) -> bool:
     """Whether these attributes hold one of HELD_OUT_COMBINATIONS, which training splits leave out."""
-    return any(all(getattr(attributes, name) in values for name, values in combination.items())
-               for combination in HELD_OUT_COMBINATIONS)
+    return any(
+        all(getattr(attributes, name) in values for name, values in combination.items())
+        for combination in HELD_OUT_COMBINATIONS
+    )
 
 
-def sample(seed: int, index: int, variety: str = "full", identities: int = 128, *, allow_held_out: bool = True) -> Avatar:
+def sample(
+    seed: int, index: int, variety: str = "full", identities: int = 128, *, allow_held_out: bool = True
+) -> Avatar:
     """Avatar `index` of an endless set, the same for the same arguments in any order of calls.
 
     variety: "plain" is frontal, with few styles, even light and simple backgrounds; "full" is everything.
@@ -123,9 +168,11 @@ def sample(seed: int, index: int, variety: str = "full", identities: int = 128, 
 
 def _contrasting(names, colours, against, u: float, least: float) -> str:
     """A colour whose luminance keeps away from `against`, or the one that keeps furthest."""
+
     def gap(name):
         r, g, b = colours[name]
         return abs(0.30 * (r - against[0]) + 0.59 * (g - against[1]) + 0.11 * (b - against[2]))
+
     fit = [name for name in names if gap(name) >= least]
     return _pick(fit, u) if fit else max(names, key=gap)
 
@@ -149,8 +196,13 @@ def _attributes(person: Identity, u: list[float], variety: str) -> Attributes:
     skin = skin_colour(person)
     drawn_hair = hair_colour(Attributes(hair_colour=colour, age=age))
     ground = _contrasting(_GROUNDS, BACKGROUND_COLOURS, skin, u[10], 0.10)
-    ground = _contrasting([name for name in _GROUNDS if name == ground] + list(_GROUNDS[:8]) if plain else [ground],
-                          BACKGROUND_COLOURS, drawn_hair, u[11], 0.0)
+    ground = _contrasting(
+        [name for name in _GROUNDS if name == ground] + list(_GROUNDS[:8]) if plain else [ground],
+        BACKGROUND_COLOURS,
+        drawn_hair,
+        u[11],
+        0.0,
+    )
     cloth = _contrasting(_FABRICS, FABRIC_COLOURS, BACKGROUND_COLOURS[ground], u[12], 0.10)
     earrings = _weighted(EARRINGS, _RING_SHARES, u[13])
     expression = _weighted(EXPRESSIONS, _FACE_SHARES, u[14])
@@ -158,17 +210,28 @@ def _attributes(person: Identity, u: list[float], variety: str) -> Attributes:
         expression = _pick(("neutral", "smile", "grin", "surprised"), u[14])
     turned = not plain
     return Attributes(
-        hair_style=style, hair_colour=colour, beard=beard, glasses=glasses,
-        frame_colour=_contrasting(_FRAMES, FRAME_COLOURS, skin, u[15], 0.24), hat=hat,
-        hat_colour=_contrasting(_FABRICS, FABRIC_COLOURS, BACKGROUND_COLOURS[ground], u[16], 0.12), earrings=earrings,
-        earring_colour=_contrasting(_RINGS, EARRING_COLOURS, skin, u[17], 0.10), age=age, expression=expression,
+        hair_style=style,
+        hair_colour=colour,
+        beard=beard,
+        glasses=glasses,
+        frame_colour=_contrasting(_FRAMES, FRAME_COLOURS, skin, u[15], 0.24),
+        hat=hat,
+        hat_colour=_contrasting(_FABRICS, FABRIC_COLOURS, BACKGROUND_COLOURS[ground], u[16], 0.12),
+        earrings=earrings,
+        earring_colour=_contrasting(_RINGS, EARRING_COLOURS, skin, u[17], 0.10),
+        age=age,
+        expression=expression,
         expression_strength=_between(0.8, 1.1, u[18]),
         gaze_x=_between(-1.0, 1.0, u[19]) if turned and u[20] < 0.4 else 0.0,
         gaze_y=_between(-0.6, 0.6, u[21]) if turned and u[20] < 0.4 else 0.0,
-        yaw=_between(-28.0, 28.0, u[22]) if turned else 0.0, pitch=_between(-9.0, 9.0, u[23]) if turned else 0.0,
+        yaw=_between(-28.0, 28.0, u[22]) if turned else 0.0,
+        pitch=_between(-9.0, 9.0, u[23]) if turned else 0.0,
         roll=_between(-9.0, 9.0, u[24]) if turned else 0.0,
         light_azimuth=_between(-62.0, 62.0, u[25]) if turned else -20.0,
         light_warmth=_between(-0.6, 1.0, u[26]) if turned else 0.0,
-        background=_pick(PLAIN_BACKGROUNDS if plain else BACKGROUNDS, u[27]), background_colour=ground,
-        neckline=_pick(("crew", "v-neck") if plain else NECKLINES, u[28]), clothes_colour=cloth,
-        pattern="plain" if plain else _weighted(PATTERNS, (0.40, 0.17, 0.15, 0.18, 0.10), u[29]))
+        background=_pick(PLAIN_BACKGROUNDS if plain else BACKGROUNDS, u[27]),
+        background_colour=ground,
+        neckline=_pick(("crew", "v-neck") if plain else NECKLINES, u[28]),
+        clothes_colour=cloth,
+        pattern="plain" if plain else _weighted(PATTERNS, (0.40, 0.17, 0.15, 0.18, 0.10), u[29]),
+    )

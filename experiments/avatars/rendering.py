@@ -14,7 +14,7 @@ SIZES = range(32, 257)
 
 
 class Rendered(NamedTuple):
-    """One picture. image: (H, W, 3) uint8 RGB; parts: (H, W) uint8 of PARTS; landmarks: (L, 2) float32, (x, y) in pixels."""
+    """One picture: image (H, W, 3) uint8 RGB, parts (H, W) uint8 of PARTS, landmarks (L, 2) float32, pixels."""
 
     image: np.ndarray
     parts: np.ndarray

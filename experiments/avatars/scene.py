@@ -5,8 +5,22 @@ import math
 from .compiling import pixelwise
 from .face import lamp
 from .inks import CLOTH, CLOTH_2, GROUND, GROUND_2, SKIN
-from .shapes import bump, clip01, cover, ellipse, hash01, length, mix, noise1, noise2, over, paint, ramp, smooth_max, smooth_min
-from .shapes import stroke
+from .shapes import (
+    bump,
+    clip01,
+    cover,
+    ellipse,
+    hash01,
+    length,
+    mix,
+    noise1,
+    noise2,
+    over,
+    paint,
+    ramp,
+    smooth_min,
+    stroke,
+)
 from .vocabulary import PARTS
 
 PART_BACKGROUND, PART_CLOTHES, PART_NECK = PARTS["background"], PARTS["clothes"], PARTS["neck"]
@@ -71,7 +85,7 @@ def neck_middle(p, y):
 def shoulder_line(p, x):
     """Height of the shoulders; the rise at the neck is the trapezius."""
     ax = abs(x)
-    slope = 0.17 * math.exp(-(ax / (1.55 * p.neck_w)) ** 2)
+    slope = 0.17 * math.exp(-((ax / (1.55 * p.neck_w)) ** 2))
     return p.shoulder_y + slope - 0.42 * (ax / p.shoulder_w) ** 2.6
 
 
@@ -93,9 +107,9 @@ def paint_neck(px, p, tone, x, y, sd_chin, w):
     nx, ny, nz = k, 0.02, math.sqrt(1.0 - k * k)
     # Tendons and collar bones.
     cord = abs(mx) - 0.34 * p.neck_w * ramp(p.shoulder_y - 0.05, p.chin_y, y) - 0.02
-    nx += 0.22 * math.exp(-(cord / 0.035) ** 2) * (1.0 if mx > 0.0 else -1.0) * ramp(p.chin_y, p.shoulder_y, y)
+    nx += 0.22 * math.exp(-((cord / 0.035) ** 2)) * (1.0 if mx > 0.0 else -1.0) * ramp(p.chin_y, p.shoulder_y, y)
     bone = y - p.shoulder_y + 0.07 - 0.12 * abs(mx)
-    ny -= 0.55 * (bone / 0.03) * math.exp(-(bone / 0.03) ** 2) * ramp(0.03, 0.10, abs(mx))
+    ny -= 0.55 * (bone / 0.03) * math.exp(-((bone / 0.03) ** 2)) * ramp(0.03, 0.10, abs(mx))
     light = lamp(p, nx, ny, nz)
     light *= 1.0 - 0.62 * ramp(0.16, -0.06, sd_chin)
     paint(px, p, SKIN, light, 0.0, alpha, PART_NECK, tone)
@@ -156,8 +170,11 @@ def paint_clothes(px, p, tone, x, y, sd_chin, w):
     hole = neck_hole(p, x, y)
     fall = line - y
     share, relief = weave(p, x, y, fall, w)
-    r, g, b = (mix(p.ink[CLOTH, 0], p.ink[CLOTH_2, 0], share), mix(p.ink[CLOTH, 1], p.ink[CLOTH_2, 1], share),
-               mix(p.ink[CLOTH, 2], p.ink[CLOTH_2, 2], share))
+    r, g, b = (
+        mix(p.ink[CLOTH, 0], p.ink[CLOTH_2, 0], share),
+        mix(p.ink[CLOTH, 1], p.ink[CLOTH_2, 1], share),
+        mix(p.ink[CLOTH, 2], p.ink[CLOTH_2, 2], share),
+    )
     q = max(-1.0, min(1.0, x / (1.15 * p.shoulder_w)))
     round_off = ramp(0.16, 0.0, fall)
     folds = 0.10 * noise2(x * 3.2 + 0.8 * noise1(y * 2.5, p.seed + 72), y * 1.5 + 1.2 * ax, p.seed + 73)
@@ -184,8 +201,14 @@ def paint_clothes(px, p, tone, x, y, sd_chin, w):
     inner = ramp(-0.05, 0.0, hole) * cover(body, w) * (1.0 if p.neckline != TURTLENECK else 0.0)
     over(px, px.r * 0.62, px.g * 0.54, px.b * 0.55, 0.45 * inner * cover(hole, w), px.part)
     if alpha > 0.0:
-        over(px, r * mix(p.tones[tone, 0], p.tones[tone, 3], light), g * mix(p.tones[tone, 1], p.tones[tone, 4], light), b * mix(p.tones[tone, 2], p.tones[tone, 5], light),
-             alpha, PART_CLOTHES)
+        over(
+            px,
+            r * mix(p.tones[tone, 0], p.tones[tone, 3], light),
+            g * mix(p.tones[tone, 1], p.tones[tone, 4], light),
+            b * mix(p.tones[tone, 2], p.tones[tone, 5], light),
+            alpha,
+            PART_CLOTHES,
+        )
 
     if p.neckline == CREW or p.neckline == SCOOP or p.neckline == V_NECK:
         over(px, px.r * 0.80, px.g * 0.79, px.b * 0.81, 0.85 * rim, PART_CLOTHES)
@@ -193,7 +216,10 @@ def paint_clothes(px, p, tone, x, y, sd_chin, w):
         over(px, px.r * 0.62, px.g * 0.61, px.b * 0.64, 0.7 * edge, PART_CLOTHES)
     elif p.neckline == TURTLENECK:
         mx = x - neck_middle(p, y)
-        tube = max(abs(mx) - p.neck_w - 0.045 + 0.02 * ramp(0.0, 0.25, y - p.shoulder_y), y - p.shoulder_y - 0.20 + 0.5 * mx * mx)
+        tube = max(
+            abs(mx) - p.neck_w - 0.045 + 0.02 * ramp(0.0, 0.25, y - p.shoulder_y),
+            y - p.shoulder_y - 0.20 + 0.5 * mx * mx,
+        )
         tube = max(tube, p.shoulder_y - 0.06 - y + 1.2 * mx * mx)
         k = max(-0.95, min(0.95, mx / (p.neck_w + 0.05)))
         ribs = 0.14 * math.cos(math.asin(k) * 17.0) * ramp(0.05, 0.02, w)

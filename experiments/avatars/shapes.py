@@ -127,7 +127,7 @@ def noise2(x, y, seed):
 @pixelwise
 def cell(x, y, seed):
     """Nearest of the jittered lattice points: offset to it, distance, and a number 0..1 of its own."""
-    fx, fy = int(math.floor(x)), int(math.floor(y))
+    fx, fy = math.floor(x), math.floor(y)
     best, bx, by, own = 9.0, 0.0, 0.0, 0.0
     for j in range(fy - 1, fy + 2):
         for i in range(fx - 1, fx + 2):
@@ -165,5 +165,11 @@ def paint(px, p, row, light, shine, alpha, part, tone):
     g = p.ink[row, 1] * mix(p.tones[tone, 1], p.tones[tone, 4], light)
     b = p.ink[row, 2] * mix(p.tones[tone, 2], p.tones[tone, 5], light)
     shine = clip01(shine)
-    over(px, r + (1.0 - min(r, 1.0)) * shine, g + (1.0 - min(g, 1.0)) * shine,
-         b + (1.0 - min(b, 1.0)) * shine, alpha, part)
+    over(
+        px,
+        r + (1.0 - min(r, 1.0)) * shine,
+        g + (1.0 - min(g, 1.0)) * shine,
+        b + (1.0 - min(b, 1.0)) * shine,
+        alpha,
+        part,
+    )

@@ -25,7 +25,9 @@ def face_radius(p, c, s):
     radius = p.head_w
     for _ in range(5):
         drop = 0.0 if top else clip01(-radius * c / p.head_h)
-        width = p.head_w * (1.0 - p.chin_taper * drop * drop) * (1.0 + p.cheek * math.exp(-((drop - 0.42) / 0.28) ** 2))
+        width = (
+            p.head_w * (1.0 - p.chin_taper * drop * drop) * (1.0 + p.cheek * math.exp(-(((drop - 0.42) / 0.28) ** 2)))
+        )
         radius = ((abs(s) / width) ** n + (abs(c) / height) ** n) ** (-1.0 / n)
     return radius
 
@@ -47,7 +49,7 @@ def fill_outlines(p):
         volume = mix(p.hair_side, p.hair_top, up * up * (3.0 - 2.0 * up))
         # Below the ears the outline closes in on the jaw, or a cut would show as a straight edge.
         volume *= ramp(-0.80, -0.10, c)
-        volume += p.hair_tall * math.exp(-((away - 0.0) / 0.42) ** 2) + p.hair_lean * s * up
+        volume += p.hair_tall * math.exp(-(((away - 0.0) / 0.42) ** 2)) + p.hair_lean * s * up
         around = angle * ANGLES / (2.0 * math.pi)
         if p.spikes > 0.0:
             # A triangle wave with rounded tips: each spike a straight flank, none of them alike.
@@ -57,7 +59,7 @@ def fill_outlines(p):
         p.radius[HAIR, i] = face * (1.0 + volume)
         p.radius[HAT, i] = face * (1.0 + p.hat_side + (p.hat_top - p.hat_side) * ramp(1.5, 0.2, away))
         down = clip01((-c - 0.05) / 0.95)
-        grown = p.beard_out * ramp(0.0, 0.55, down) + p.beard_long * math.exp(-((away - math.pi) / 0.55) ** 2)
+        grown = p.beard_out * ramp(0.0, 0.55, down) + p.beard_long * math.exp(-(((away - math.pi) / 0.55) ** 2))
         p.radius[BEARD, i] = face * (1.0 + grown)
     for k in range(OUTLINES):
         for i in range(ANGLES + 1):
@@ -74,8 +76,8 @@ def fill_lines(p):
         q = -1.5 + 3.0 * i / (ACROSS - 1)
         aq = abs(q)
         height = mix(p.hairline, p.temple, ramp(0.0, 1.0, aq / 0.85))
-        height += p.sweep * q * ramp(1.1, 0.3, aq) + p.notch * math.exp(-((q - p.part_q) / 0.16) ** 2)
-        height += p.peak * math.exp(-(q / 0.2) ** 2)
+        height += p.sweep * q * ramp(1.1, 0.3, aq) + p.notch * math.exp(-(((q - p.part_q) / 0.16) ** 2))
+        height += p.peak * math.exp(-((q / 0.2) ** 2))
         p.lines[HAIRLINE, i] = height * p.head_h
         cheek = mix(p.beard_middle, p.beard_side, ramp(0.30, 1.0, aq) ** 1.4)
         p.lines[BEARDLINE, i] = cheek * p.head_h

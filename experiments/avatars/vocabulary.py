@@ -3,6 +3,7 @@
 Colours are display RGB, 0..1.
 """
 
+# fmt: off
 SKIN_TONES = {
     "porcelain": (0.98, 0.86, 0.80), "fair": (0.96, 0.80, 0.71), "rosy": (0.94, 0.74, 0.66),
     "beige": (0.91, 0.72, 0.57), "olive": (0.82, 0.65, 0.47), "tan": (0.78, 0.56, 0.40),
@@ -46,7 +47,8 @@ HIDDEN_BY_HAT = ("bun", "space buns", "mohawk", "quiff", "spiky", "puffs")
 
 FABRIC_COLOURS = {
     "red": (0.84, 0.26, 0.25), "orange": (0.93, 0.50, 0.22), "yellow": (0.95, 0.79, 0.28), "green": (0.36, 0.64, 0.38),
-    "mint": (0.60, 0.84, 0.72), "teal": (0.16, 0.56, 0.58), "blue": (0.18, 0.44, 0.74), "light blue": (0.52, 0.76, 0.92),
+    "mint": (0.60, 0.84, 0.72), "teal": (0.16, 0.56, 0.58), "blue": (0.18, 0.44, 0.74),
+    "light blue": (0.52, 0.76, 0.92),
     "navy": (0.17, 0.22, 0.38), "purple": (0.48, 0.34, 0.66), "pink": (0.93, 0.58, 0.68), "coral": (0.94, 0.50, 0.42),
     "cream": (0.94, 0.90, 0.80), "grey": (0.58, 0.61, 0.66), "charcoal": (0.22, 0.23, 0.27),
     "brown": (0.50, 0.35, 0.25),
@@ -76,3 +78,4 @@ LANDMARKS = (
     "mouth left", "mouth top", "mouth right", "mouth bottom",
     "chin", "left jaw", "right jaw", "left ear", "right ear", "forehead",
 )
+# fmt: on

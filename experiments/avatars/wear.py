@@ -5,7 +5,21 @@ import math
 from .compiling import pixelwise
 from .face import lamp
 from .inks import EARRING, FRAME, HAT, HAT_BAND, LENS
-from .shapes import box, capsule, clip01, cover, ellipse, length, mix, noise2, over, paint, ramp, smooth_max, smooth_min, stroke
+from .shapes import (
+    box,
+    capsule,
+    clip01,
+    cover,
+    ellipse,
+    length,
+    noise2,
+    over,
+    paint,
+    ramp,
+    smooth_max,
+    smooth_min,
+    stroke,
+)
 from .vocabulary import PARTS
 
 PART_FRAME, PART_CLEAR, PART_TINTED = PARTS["frame"], PARTS["clear lens"], PARTS["tinted lens"]
@@ -52,7 +66,9 @@ def paint_glasses(px, p, tone, x, y, alpha, w, wf):
     if glass > 0.0:
         side = 1.0 if x > 0.0 else -1.0
         streak = (gx * side + 0.62 * y) / p.lens_w
-        flash = cover(abs(streak + 0.30) - 0.16, 0.04 + wf / p.lens_w) + cover(abs(streak + 0.66) - 0.05, 0.04 + wf / p.lens_w)
+        flash = cover(abs(streak + 0.30) - 0.16, 0.04 + wf / p.lens_w) + cover(
+            abs(streak + 0.66) - 0.05, 0.04 + wf / p.lens_w
+        )
         flash *= ramp(0.075, 0.02, wf)
         if p.tinted > 0.0:
             k = 0.78 + 0.55 * ramp(0.7, -1.0, y / p.lens_w)
@@ -96,7 +112,7 @@ def paint_earring(px, p, tone, u, v, side, w):
         light = clip01(0.50 + 0.5 * (y + radius) / radius + 0.3 * math.sin(ring * 400.0))
     else:
         long = max(0.115, 2.2 * w)
-        stem, t = capsule(x, y, 0.0, 0.0, 0.0, -long, 0.007, 0.007)
+        stem, _ = capsule(x, y, 0.0, 0.0, 0.0, -long, 0.007, 0.007)
         wide = max(0.030, 0.85 * w)
         drop = ellipse(x, y + long + 0.03, wide * (1.0 - 0.9 * (y + long + 0.03)), max(0.048, 1.1 * w))
         a = max(cover(drop, w), stroke(stem + 0.007, max(0.006, 0.3 * w), w))
@@ -108,7 +124,9 @@ def paint_earring(px, p, tone, u, v, side, w):
 def rim_height(p, x):
     """Height of a hat's lower edge over the face; it follows the head round."""
     q = x / p.head_w
-    return p.hat_y - 0.085 * p.head_h * (1.0 - math.sqrt(max(0.0, 1.0 - 0.72 * min(q * q, 1.3)))) * 2.0 + p.rim_dip * q * q
+    return (
+        p.hat_y - 0.085 * p.head_h * (1.0 - math.sqrt(max(0.0, 1.0 - 0.72 * min(q * q, 1.3)))) * 2.0 + p.rim_dip * q * q
+    )
 
 
 @pixelwise
@@ -136,7 +154,9 @@ def hat_shape(p, u, v, x, y, sd_hat):
     """Distance to the whole hat; also used for the shadow it casts."""
     rim = rim_height(p, x) - y
     if p.hat == BERET:
-        puff = ellipse(u - 0.16 * p.head_w - 0.10 * (v - p.hat_y), v - p.hat_y - 0.30 * p.head_h, 1.28 * p.head_w, 0.42 * p.head_h)
+        puff = ellipse(
+            u - 0.16 * p.head_w - 0.10 * (v - p.hat_y), v - p.hat_y - 0.30 * p.head_h, 1.28 * p.head_w, 0.42 * p.head_h
+        )
         band = smooth_max(sd_hat + 0.035, rim, 0.02)
         band = max(band, v - p.hat_y - 0.45 * p.head_h)
         return smooth_min(max(puff, rim - 0.02), band, 0.03)
@@ -183,7 +203,9 @@ def paint_hat(px, p, tone, u, v, x, y, r, depth, sd_hat, d, w, wf):
             shade = 0.35 * ramp(0.15, 0.08, up)
     elif p.hat == CAP:
         seam = abs(abs(x - 0.5 * p.nose_x) - 0.40 * p.head_w * math.sqrt(max(0.0, 1.0 - (up / (0.95 * p.head_h)) ** 2)))
-        shade = 0.28 * stroke(seam, max(0.004, 0.25 * wf), wf) + 0.28 * stroke(x - 0.5 * p.nose_x, max(0.004, 0.25 * wf), wf)
+        shade = 0.28 * stroke(seam, max(0.004, 0.25 * wf), wf) + 0.28 * stroke(
+            x - 0.5 * p.nose_x, max(0.004, 0.25 * wf), wf
+        )
         shade += 0.35 * ramp(0.05, 0.0, up)
         button = length(u - p.bobble_x, v - p.bobble_y + 0.13) - 0.035
         shade -= 0.25 * cover(button, w)
@@ -191,7 +213,7 @@ def paint_hat(px, p, tone, u, v, x, y, r, depth, sd_hat, d, w, wf):
         if visor < 0.0:
             row, shade = HAT_BAND, 0.05
             nx, ny = 0.35 * x / p.head_w, 0.85 - 0.70 * down
-            shine = 0.14 * math.exp(-((down - 0.35) / 0.16) ** 2)
+            shine = 0.14 * math.exp(-(((down - 0.35) / 0.16) ** 2))
             # The seam to the crown, a row of stitches, and the dark underside.
             shade += 0.40 * ramp(0.12, 0.0, down) + 0.55 * ramp(0.84, 0.92, down)
             shade += 0.16 * stroke((down - 0.70) * 0.3 * p.head_h, 0.003, w) * ramp(0.03, 0.012, w)
@@ -212,7 +234,7 @@ def paint_hat(px, p, tone, u, v, x, y, r, depth, sd_hat, d, w, wf):
         else:
             if up < 0.20 * p.head_h:
                 row, shade = HAT_BAND, 0.15 + 0.3 * ramp(0.05, 0.0, up)
-            dent = math.exp(-((x - 0.5 * p.nose_x) / 0.10) ** 2) * ramp(0.35 * p.head_h, 0.75 * p.head_h, up)
+            dent = math.exp(-(((x - 0.5 * p.nose_x) / 0.10) ** 2)) * ramp(0.35 * p.head_h, 0.75 * p.head_h, up)
             shade += 0.22 * dent
     light = clip01(lamp(p, nx, ny, math.sqrt(clip01(1.0 - nx * nx - ny * ny))) * (1.0 + weave)) * (1.0 - clip01(shade))
     paint(px, p, row, light, shine, alpha, PART_HAT, tone)
