@@ -111,7 +111,7 @@ def bootstrap_mean(
     mean = float(values.mean())
     if clusters == 1 or values.min() == values.max():
         low, high = _constant(values, clusters, level, bounds)
-        p = None if relation is None else _constant_p(mean - null, clusters, relation)
+        p = None if relation is None else constant_p(mean, null, clusters, relation, bounds)
         return Estimate(mean, low, high, n, clusters, p)
     means = np.concatenate([w @ values / w.sum(1) for w in _weights(groups, sizes, resamples, seed)])
     low, high = _bca(means, values, groups[0], level) if method == "bca" else quantiles(means, level)
@@ -329,12 +329,19 @@ def _constant(
     return mean - (mean - bounds[0]) * unseen, mean + (bounds[1] - mean) * unseen
 
 
-def _constant_p(mean: float, clusters: int, relation: Relation) -> float:
-    """A sign test over clusters that all say the same."""
-    if mean == 0:
+def constant_p(
+    mean: float, null: float, clusters: int, relation: Relation, bounds: tuple[float, float] | None
+) -> float:
+    """p-value of values that never vary: the level at which their interval would touch `null`.
+
+    Between the bounds -1 and 1 and against 0 that is the sign test, 0.5^m one-sided.
+    """
+    if mean == null or (relation != "two-sided" and (mean > null) != (relation == "greater")):
         return 1.0
-    agrees = relation == "two-sided" or (mean > 0) == (relation == "greater")
-    return min(1.0, (2 if relation == "two-sided" else 1) * 0.5**clusters) if agrees else 1.0
+    low, high = bounds or (2 * null - mean, 2 * null - mean)
+    end = low if null < mean else high
+    share = max((null - end) / (mean - end), 0.0) if mean != end else 1.0
+    return min(1.0, (2 if relation == "two-sided" else 1) * share**clusters)
 
 
 def _check_level(level: float) -> None:

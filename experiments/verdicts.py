@@ -165,10 +165,7 @@ def _resampled(claim: Claim, of: Sample, versus: Sample | None, level: float, se
             )
         floor = 0.0 if versus is None else -1.0
         low, high = here - (here - floor) * unseen, here + (1 - here) * unseen
-        # the level at which the interval's end would touch the margin
-        end = floor if claim.margin < here else 1.0
-        share = (claim.margin - end) / (here - end) if here != end else 1.0
-        p = min(1.0, 2 * max(share, 0.0) ** clusters)
+        p = stats.constant_p(here, claim.margin, clusters, "two-sided", (floor, 1.0))
         return stats.Estimate(here, low, high, n, clusters, p), _small(n)
     low, high = stats.quantiles(draws, 1 - level)
     p = stats.bootstrap_p(draws - claim.margin, "two-sided")
