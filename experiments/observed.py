@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from advgen.core.specs import Cell
-from advgen.experiments.checks import Report, run_checks
+from advgen.core.specs import Cell, Part
+from advgen.experiments.checks import Checked, run_checks
 from advgen.experiments.claims import Verdict, is_post_hoc
 from advgen.experiments.evidence import Calibration, CheckWarning, Count, Evidence, Nets
 from advgen.experiments.store import Store, cell_columns
@@ -21,7 +21,7 @@ class Observed(NamedTuple):
 
     rows: pd.DataFrame
     verdicts: list[Verdict]
-    checks: Report
+    checks: Checked
 
 
 def observe(store: Store) -> Observed:
@@ -62,7 +62,7 @@ def evidence_of(store: Store, rows: pd.DataFrame, verdicts: list[Verdict]) -> Ev
 
 def warnings_of(store: Store) -> list[CheckWarning]:
     """The warnings that a run raises."""
-    return list(observe(store).checks.raised)
+    return list(observe(store).checks.warnings)
 
 
 Cells = Mapping[str, tuple[Cell, Mapping[str, Any]]]
