@@ -1,6 +1,6 @@
 """Probes: what the checks must know of networks and data beside the rows, asked once a run on clean images."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,10 +29,10 @@ def probe(cells: Sequence[Cell], assembly: Assembly, known: dict[str, Any]) -> d
     for cell in cells:
         name = f"{cell.data}|{cell.target}"
         if name not in found["targets"]:
-            found["targets"][name] = _target(cell, assembly)
+            found["targets"][name] = _asked(_target, cell, assembly)
         pipeline = f"{name}|{written(cell.defense)}"
         if pipeline not in found["pipelines"]:
-            found["pipelines"][pipeline] = _pipeline(cell, assembly)
+            found["pipelines"][pipeline] = _asked(_pipeline, cell, assembly)
         if str(cell.data) not in found["data"]:
             found["data"][str(cell.data)] = _data(cell.data, assembly)
         if cell.budget is not None and cell.budget.name == "Linf" and not cell.defense:
@@ -42,6 +42,18 @@ def probe(cells: Sequence[Cell], assembly: Assembly, known: dict[str, Any]) -> d
                 if ids is not None:
                     found["certified"][bound] = ids
     return found
+
+
+def _asked(
+    question: Callable[[Cell, Assembly], dict[str, Any]], cell: Cell, assembly: Assembly
+) -> dict[str, Any] | None:
+    """The answer; None where the pipeline raises on a clean image, whose row will say so."""
+    try:
+        return question(cell, assembly)
+    except UserError:
+        raise
+    except Exception:
+        return None
 
 
 def _target(cell: Cell, assembly: Assembly) -> dict[str, Any]:
