@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from advgen.core.errors import BadArgument
 from advgen.core.specs import Card, Scalar
 from advgen.core.types import Slice
 from advgen.experiments.recipes._augment import augmented
@@ -29,22 +30,23 @@ def train_classifier(
     learning_rate: float,
     augment: str,
     batch_size: int = 64,
-    label_smoothing: float = 0.0,
+    architecture: str = "small-cnn",
     licence: str = "MIT",
 ) -> Card:
-    """A SmallCNN that tells the classes of `splits` apart."""
+    """A network that tells the classes of `splits` apart: `small-cnn`, or `resnet-b` (32x32 RGB, no batch norm)."""
     channels, height, side = splits.train.images_u8.shape[1:]
-    described = Network(
-        "small-cnn",
-        {"channels": channels, "classes": len(splits.train.classes), "size": side, "width": width},
-        splits.train.classes,
-        (channels, height, side),
-    )
+    classes = splits.train.classes
+    kwargs: dict[str, Scalar] = {"channels": channels, "classes": len(classes), "size": side, "width": width}
+    if architecture == "resnet-b":
+        if (channels, height, side) != (3, 32, 32):
+            raise BadArgument(f"resnet-b takes RGB images of 32x32, got {channels} channel(s) of {side}x{height}.")
+        kwargs = {"planes": width, "stages": 1, "classes": len(classes)}
+    described = Network(architecture, kwargs, classes, (channels, height, side))
 
     def loss(network: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
         images, labels = batch
         logits = network(augmented(images.float() / 255.0, augment))
-        return F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+        return F.cross_entropy(logits, labels)
 
     plan = Plan(loss, lambda n: accuracy(n, splits.validation), epochs, batch_size, learning_rate)
     training = Training(

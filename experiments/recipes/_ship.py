@@ -32,6 +32,15 @@ SHIPPED: Mapping[str, Shipped] = {
         {"name": "dae_digits", "data": "digits", "size": None, "sigma": 0.2, "classifier": "digits_classifier"}
         | {"width": 24, "epochs": 60},
     ),
+    "avatars_identity_32": Shipped("avatars_identity"),
+    "avatars_identity_32_b": Shipped(
+        "avatars_identity",
+        {"name": "avatars_identity_32_b", "architecture": "resnet-b", "epochs": 20, "learning_rate": 2e-3},
+        seed=1,
+    ),
+    "avatars_attributes_32": Shipped("avatars_attributes"),
+    "dae_avatars_32": Shipped("dae", {"name": "dae_avatars_32", "classifier": "avatars_identity_32"} | {"epochs": 8}),
+    "perceptual_embedded": Shipped("perceptual_embedded"),
 }
 
 
