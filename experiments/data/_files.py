@@ -60,11 +60,7 @@ def read_idx(path: Path, magic: int, start: int, stop: int | None) -> np.ndarray
     """
     try:
         with _opened(path) as file:
-            header = np.frombuffer(_exactly(file, 4, path), ">u4")
-            if header[0] != magic:
-                raise BadFile(f"{path} is not the idx file that was expected: magic {header[0]:#x}, not {magic:#x}.")
-            dimensions = int(header[0]) & 0xFF
-            shape = [int(n) for n in np.frombuffer(_exactly(file, 4 * dimensions, path), ">u4")]
+            shape = _idx_shape(file, magic, path)
             stop = shape[0] if stop is None else min(stop, shape[0])
             item = int(np.prod(shape[1:], dtype=np.int64))
             if shape[0] > 10_000_000 or item > 10_000_000:
@@ -76,11 +72,11 @@ def read_idx(path: Path, magic: int, start: int, stop: int | None) -> np.ndarray
     return np.frombuffer(data, np.uint8).reshape(max(0, stop - start), *shape[1:])
 
 
-def idx_length(path: Path) -> int:
+def idx_length(path: Path, magic: int) -> int:
     """Number of items that an idx file says it holds."""
     try:
         with _opened(path) as file:
-            return int(np.frombuffer(_exactly(file, 8, path), ">u4")[1])
+            return _idx_shape(file, magic, path)[0]
     except (OSError, EOFError, zlib.error) as error:
         raise BadFile(f"{path} cannot be read ({error}); get the file again.") from None
 
@@ -131,6 +127,8 @@ class _PlainArrays(pickle.Unpickler):
             return _empty_array
         if module == "numpy" and name in ("ndarray", "dtype"):
             return getattr(np, name)
+        if (module, name) == ("_codecs", "encode"):
+            return _latin1  # how Python 3 writes bytes into an old pickle
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which plain arrays never do")
 
 
@@ -138,8 +136,20 @@ def _empty_array(kind: type, shape: tuple[int, ...], code: str | bytes) -> np.nd
     return np.ndarray.__new__(np.ndarray, (0,), "b")
 
 
+def _latin1(text: str, encoding: str) -> bytes:
+    return text.encode("latin1")
+
+
 def _opened(path: Path) -> IO[bytes]:
     return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
+
+
+def _idx_shape(file: IO[bytes], magic: int, path: Path) -> list[int]:
+    found = int.from_bytes(_exactly(file, 4, path), "big")
+    if found != magic:
+        raise BadFile(f"{path} is not the idx file that was expected: magic {found:#x}, not {magic:#x}.")
+    dimensions = magic & 0xFF
+    return [int(n) for n in np.frombuffer(_exactly(file, 4 * dimensions, path), ">u4")]
 
 
 def _exactly(file: IO[bytes], count: int, path: Path) -> bytes:

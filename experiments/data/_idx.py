@@ -25,8 +25,8 @@ def load_idx(
         file = f"{prefix}-{kind}"
         found.append(_files.locate(name, (file, f"{torchvision_name}/raw/{file}", f"raw/{file}"), remedy))
     images_path, labels_path = found
-    length = _files.idx_length(images_path)
-    if _files.idx_length(labels_path) != length:
+    length = _files.idx_length(images_path, _files.IDX_IMAGES)
+    if _files.idx_length(labels_path, _files.IDX_LABELS) != length:
         raise BadFile(f"{images_path} holds {length:,} images and {labels_path} another number of labels.")
     at = _table.span(name, split, count, official, length, min(HELD_OUT, length // 4))
     images = _files.read_idx(images_path, _files.IDX_IMAGES, at.start, at.stop)
