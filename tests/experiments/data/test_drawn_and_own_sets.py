@@ -13,7 +13,6 @@ from advgen.core.images import save_png
 from advgen.core.specs import SPLITS, DataSpec
 from advgen.experiments.data._load import load, overlap
 
-
 # The renderer is compiled at its first use on a machine.
 needs_renderer = pytest.mark.slow
 
