@@ -23,6 +23,7 @@ from advgen.core.targets import ModuleTarget
 from advgen.core.types import Attack, Budget, Defended, Detector, Purifier, Slice, Target
 from advgen.experiments.data._load import load as load_data
 from advgen.experiments.study import DETECTOR_ARGS
+from advgen.experiments.trained import PREFIX, checkpoint_of
 from advgen.zoo import load as zoo
 
 FIT_COUNT = 256  # clean training images that a detector may learn from
@@ -99,7 +100,7 @@ class Assembly:
         """A network by reference as a target, with its card; a user's module takes classes and shape of the data."""
         at = (part, data._replace(split="test", count=1))
         if at not in self._targets:
-            loaded = zoo.load(part.name)
+            loaded = zoo.load(self._found(part.name))
             sample = self.slice(data)
             channels, height, width = sample.images_u8.shape[1:]
             shape = loaded.image_shape or (int(channels), int(height), int(width))
@@ -196,11 +197,15 @@ class Assembly:
 
     def network(self, ref: str) -> tuple[nn.Module, Card]:
         if ref not in self._networks:
-            network, card = zoo.zoo_load(ref)
+            network, card = zoo.zoo_load(self._found(ref))
             for parameter in network.parameters():
                 parameter.requires_grad_(False)
             self._networks[ref] = (network.to(self.device), card)
         return self._networks[ref]
+
+    def _found(self, ref: str) -> str:
+        """A reference that the zoo understands: what a recipe stands for is trained where it is not there yet."""
+        return str(checkpoint_of(ref, device=str(self.device))) if ref.startswith(PREFIX) else ref
 
     def perceptual(self, net: str) -> LPIPS:
         if net not in self._metrics:

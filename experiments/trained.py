@@ -1,0 +1,56 @@
+"""Checkpoints that a study asks for by recipe: trained once, kept in the platform's folder, announced.
+
+A reference is `recipe:NAME:key=value,...` with an optional `seed`; it means the finished checkpoint of that recipe
+with those arguments, so a study can name networks that nobody has shipped.
+"""
+
+import sys
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+
+from advgen.core import registry
+from advgen.core.checkpoints import data_home
+from advgen.core.errors import BadArgument
+from advgen.core.meter import Meter
+
+PREFIX = "recipe:"
+
+
+def announce(sentence: str) -> None:
+    """The default way to say that something is being trained."""
+    print(sentence, file=sys.stderr, flush=True)
+
+
+def checkpoint_of(ref: str, *, device: str = "cpu", say: Callable[[str], None] = announce) -> Path:
+    """The checkpoint of a reference; trains it when it is not there yet, and goes on where a training was stopped.
+
+    Raises:
+        UnknownName: no such recipe or argument.
+        BadArgument: a reference that is none.
+    """
+    name, seed, args = _parsed(ref)
+    recipe = registry.create("recipes", name, **args)
+    folder = data_home() / "trained" / f"{name}-{blake2b(ref.encode(), digest_size=6).hexdigest()}"
+    found = sorted(folder.glob("*.safetensors")) if (folder / "done").is_file() else []
+    if found:
+        return found[0]
+    say(f"training {ref.removeprefix(PREFIX)} into {folder}; it is kept for the next time.")
+    folder.mkdir(parents=True, exist_ok=True)
+    card = recipe.train(folder, seed=seed, device=device, resume=True, limit=None, meter=Meter())
+    (folder / "done").write_text(card.name)
+    return folder / f"{card.name}.safetensors"
+
+
+def _parsed(ref: str) -> tuple[str, int, dict[str, str]]:
+    name, _, rest = ref.removeprefix(PREFIX).partition(":")
+    args: dict[str, str] = {}
+    for pair in [p for p in rest.split(",") if p.strip()]:
+        key, equals, value = pair.partition("=")
+        if not equals:
+            raise BadArgument(f"{ref!r} is not recipe:NAME:key=value,...: {pair!r} has no value.")
+        args[key.strip()] = value.strip()
+    seed = args.pop("seed", "0")
+    if not seed.isdigit():
+        raise BadArgument(f"the seed in {ref!r} must be a whole number, got {seed!r}.")
+    return name, int(seed), args
