@@ -24,8 +24,7 @@ from advgen.experiments.stats import discordant_p
 
 UNBOUNDED_MISSES = 0.01  # an unbounded attack may miss this share: a step rule that has not arrived
 NOISE_HARM = 0.03  # random noise inside a sensible budget breaks no more than this
-ADAPTIVE_SHARE = 1 / 3  # adaptive attacks break at least this share of what the oblivious one left
-BUDGET_MATTERS = 0.50  # ... at radii at which the undefended target loses this share
+ADAPTIVE_SHARE = 1 / 3  # adaptive attacks break at least this share of what a defense seems to save
 GAIN = 0.02  # two points
 ROUNDING = 0.01  # one point
 EXACT_BUDGETS = ("Linf", "L2", "L1", "L0")
@@ -116,39 +115,33 @@ def check_05_noise_does_as_well(cells: Cells, _: Evidence) -> Found:
 
 
 def check_06_adaptive_no_stronger(cells: Cells, _: Evidence) -> Found:
-    """Binomial on what the oblivious attacks left, at the largest radius: adaptive ones break less than a third of
-    it.
-    """
+    """Binomial on what a defense seems to save at its largest radius: adaptive attacks break under a third of it."""
     table, found = cells.table, []
-    place = [c for c in SETTING if c != "radius"]
+    base = ["data", "split", "target", "goal", "budget"]
     attacked = table["attacked"] & ~table["noise"] & ~table["unbounded"]
-    for group in cells.groups(place, attacked & (table["defense"] != "")):
-        knows = table["knowledge"].iloc[group]
-        both = set(table["radius"].iloc[group[knows == "oblivious"]]) & set(
-            table["radius"].iloc[group[knows == "adaptive"]]
-        )
+    for group in cells.groups([*base, "defense", "training_seed"], attacked & (table["defense"] != "")):
+        radii = table.iloc[group].groupby("knowledge")["radius"].agg(set)
+        both = radii.get("oblivious", set()) & radii.get("adaptive", set())
         group = group[table["radius"].iloc[group].isin(both)]
         if len(group) == 0:
             continue
         radius = table["radius_value"].iloc[group].fillna(-1.0)
         largest = group[radius == radius.max()]
-        line = table.iloc[largest[0]]
-        bare = (table["defense"] == "") & (table["radius"] == line["radius"]) & table["white_box"]
-        for column in ("data", "split", "target", "goal", "budget"):
-            bare &= table[column] == line[column]
-        undefended = np.flatnonzero(bare)
-        if len(undefended) and mean(cells.worst(undefended)) < BUDGET_MATTERS:
+        line, knows = table.iloc[largest[0]], table["knowledge"].iloc[largest]
+        same = (table[[*base, "radius"]] == line[[*base, "radius"]]).all(axis=1)
+        bare = np.flatnonzero(same & table["white_box"] & (table["defense"] == ""))
+        if len(bare) == 0:
             continue
-        knows = table["knowledge"].iloc[largest]
-        oblivious, adaptive = cells.worst(largest[knows == "oblivious"]), cells.worst(largest[knows == "adaptive"])
-        more = count(np.where(oblivious >= 0.5, np.nan, adaptive))
+        undefended, oblivious = cells.worst(bare), cells.worst(largest[knows == "oblivious"])
+        adaptive = cells.worst(largest[knows == "adaptive"])
+        more = count(np.where((undefended >= 0.5) & (oblivious < 0.5), adaptive, np.nan))
         detail = (
-            f"Behind {line['defense']} at {line['budget']} {line['radius']} the adaptive attacks break {shown(more)} "
-            f"of what the oblivious ones left ({mean(adaptive):.0%} against {mean(oblivious):.0%} in all)."
+            f"At {line['budget']} {line['radius']} {line['defense']} seems to save {more.n} images from oblivious "
+            f"attacks; the adaptive ones break {more.hits} of them ({mean(adaptive):.0%} against {mean(oblivious):.0%} in all)."
         )
         found.append(Suspicion(fewer_than(ADAPTIVE_SHARE, more), detail, cells.keys(*largest)))
     if not found:
-        return NotRun("it needs oblivious and adaptive attacks on a defense, at a radius that breaks the bare target.")
+        return NotRun("it needs oblivious and adaptive attacks on a defense, and a white-box one without it.")
     return strongest_suspicion(6, "Adaptive is no stronger than oblivious", found)
 
 

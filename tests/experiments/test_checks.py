@@ -316,6 +316,11 @@ def test_an_adaptive_attack_at_a_harmless_radius_is_not_suspected() -> None:
     assert not isinstance(all_checks()[6](Cells(run.rows), run.evidence), CheckWarning)
 
 
+def test_a_defense_that_saves_next_to_nothing_leaves_its_adaptive_attack_unsuspected() -> None:
+    run = Simulated(0, oblivious=0.9, adaptive=0.92)
+    assert not isinstance(all_checks()[6](Cells(run.rows), run.evidence), CheckWarning)
+
+
 def test_the_page_on_warnings_has_an_entry_for_each_check() -> None:
     page = (Path(__file__).parents[2] / "docs" / "warnings.md").read_text(encoding="utf-8")
     entries = dict(re.findall(r"^## (\d+) (.+)$", page, flags=re.M))
