@@ -76,6 +76,7 @@ def test_the_worst_attack_counts_sample_by_sample() -> None:
     assert verdict(rows, metric="robust_accuracy", of={"attack": "a"}, relation="<", margin=0.1).value == 0.5
 
 
+@pytest.mark.slow
 def test_false_verdicts_on_equal_defenses_stay_below_the_level_over_several_claims() -> None:
     false = 0
     for seed in range(50):
