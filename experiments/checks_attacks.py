@@ -137,7 +137,8 @@ def check_06_adaptive_no_stronger(cells: Cells, _: Evidence) -> Found:
         more = count(np.where((undefended >= 0.5) & (oblivious < 0.5), adaptive, np.nan))
         detail = (
             f"At {line['budget']} {line['radius']} {line['defense']} seems to save {more.n} images from oblivious "
-            f"attacks; the adaptive ones break {more.hits} of them ({mean(adaptive):.0%} against {mean(oblivious):.0%} in all)."
+            f"attacks; the adaptive ones break {more.hits} of them "
+            f"({mean(adaptive):.0%} against {mean(oblivious):.0%} in all)."
         )
         found.append(Suspicion(fewer_than(ADAPTIVE_SHARE, more), detail, cells.keys(*largest)))
     if not found:
