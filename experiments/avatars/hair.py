@@ -136,7 +136,7 @@ def paint_hair(px, p, tone, row, part, u, v, nx, ny, s, t, gloss, shade, alpha, 
         grain = strands(p, s, t, lock_w)
     flat = clip01(1.0 - nx * nx - ny * ny)
     light = lamp(p, nx, ny, math.sqrt(flat))
-    light = clip01((0.12 + 0.88 * light) * (1.0 + 0.44 * grain)) * (1.0 - shade)
+    light = clip01((0.12 + 0.88 * light) * (1.0 + p.grain_depth * grain)) * (1.0 - shade)
     glossy = p.hair_shine * gloss * clip01(0.55 + 0.9 * grain) * (0.35 + 0.65 * light)
     paint(px, p, row, light, glossy, alpha, part, tone)
 

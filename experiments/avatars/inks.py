@@ -94,6 +94,8 @@ def inks(identity: Identity, attributes: Attributes) -> np.ndarray:
     ink[BROW] = brow
     ink[HAIR] = hair
     ink[BEARD] = mix(scale(hair, 0.86), skin, 0.06)
+    if a.beard == "stubble" and (a.hair_colour in DYED or luminance(hair) > 0.5):
+        ink[BEARD] = scale(skin, 0.50)
     frame = FRAME_COLOURS[a.frame_colour]
     ink[FRAME] = frame
     ink[LENS] = mix((0.10, 0.11, 0.14), scale(frame, 0.35), 0.25)

@@ -110,12 +110,13 @@ def paint_head(px, p, x, y, w):
         if p.has_hair > 0.0:
             d_hair = front_hair(p, u, v, fx, fy, sd_hair)
 
-        if p.yaw_s > 0.12:
-            paint_far_side(px, p, skin, cloth, u, v, w, 1.0)
-        elif p.yaw_s < -0.12:
-            paint_far_side(px, p, skin, cloth, u, v, w, -1.0)
-        paint_ear(px, p, skin, u, v, w, -1.0, 1.0)
-        paint_ear(px, p, skin, u, v, w, 1.0, 1.0)
+        # The earring of an ear that has turned away is hidden by the face, so it comes before it.
+        away = 1.0 if p.yaw_s > 0.12 else (-1.0 if p.yaw_s < -0.12 else 0.0)
+        if p.earrings > 0.0 and away != 0.0:
+            paint_earring(px, p, cloth, u, v, away, w)
+        # Loops over the sides keep each layer's machine code single.
+        for k in range(2):
+            paint_ear(px, p, skin, u, v, w, 2.0 * k - 1.0, 1.0)
 
         shade = 0.40 * ramp(0.085, -0.02, d_hair) * p.cap_alpha * (1.0 if fy > -0.2 * p.head_h else 0.6)
         if p.hat > 0.0:
@@ -130,20 +131,19 @@ def paint_head(px, p, x, y, w):
         if alpha > 0.0 and sd_face < 0.0:
             paint_nose(px, p, fx, fy, alpha, wf)
             paint_mouth(px, p, skin, fx, fy, alpha, wf)
-            paint_eye(px, p, skin, fx, fy, -1.0, p.eye_left, alpha, w, wf)
-            paint_eye(px, p, skin, fx, fy, 1.0, p.eye_right, alpha, w, wf)
-            paint_brow(px, p, fx, fy, -1.0, alpha, wf)
-            paint_brow(px, p, fx, fy, 1.0, alpha, wf)
+            for k in range(2):
+                paint_eye(px, p, skin, fx, fy, 2.0 * k - 1.0, p.eye_right if k else p.eye_left, alpha, w, wf)
+            for k in range(2):
+                paint_brow(px, p, fx, fy, 2.0 * k - 1.0, alpha, wf)
         if p.glasses > 0.0:
             paint_arms(px, p, cloth, fx, fy, v, cover(sd_face - 0.01, w), w, wf)
         if d_hair < w:
             paint_cap(px, p, hair, u, v, fx, fy, r, r / hair_edge, d_hair, 0.45 * ramp(0.10, 0.0, d_hat), w)
         paint_sticks(px, p, hair, u, v, w, 1.0)
         if p.earrings > 0.0:
-            if p.yaw_s < 0.12:
-                paint_earring(px, p, cloth, u, v, 1.0, w)
-            if p.yaw_s > -0.12:
-                paint_earring(px, p, cloth, u, v, -1.0, w)
+            for k in range(2):
+                if 2.0 * k - 1.0 != away:
+                    paint_earring(px, p, cloth, u, v, 2.0 * k - 1.0, w)
         if p.glasses > 0.0:
             paint_glasses(px, p, cloth, fx, fy, cover(sd_face - 0.03, w), w, wf)
         if p.hat > 0.0:
@@ -152,13 +152,6 @@ def paint_head(px, p, x, y, w):
                 paint_bobble(px, p, cloth, u, v, w)
     elif p.sticks_reach > r:
         paint_sticks(px, p, hair, u, v, w, 1.0)
-
-
-@pixelwise
-def paint_far_side(px, p, skin, cloth, u, v, w, side):
-    """The earring of the ear that has turned away, before the face that hides it."""
-    if p.earrings > 0.0:
-        paint_earring(px, p, cloth, u, v, side, w)
 
 
 @pixelwise
@@ -194,4 +187,8 @@ def compiled():
         _ = digest
         draw(p, px, image, parts)
 
-    return njit(cache=True, nogil=True, error_model="numpy")(draw_avatar)
+    options = {"nogil": True, "error_model": "numpy"}
+    try:
+        return njit(cache=True, **options)(draw_avatar)
+    except RuntimeError:  # neither the package nor the user's cache folder can be written
+        return njit(**options)(draw_avatar)

@@ -252,8 +252,14 @@ def _sticks(identity: Identity, attributes: Attributes) -> list[tuple]:
     yaw = math.radians(attributes.yaw)
     c, s = math.cos(yaw), math.sin(yaw)
     w, h = identity.head_width, identity.head_height
+
+    def across(point, front):
+        # A braid over the shoulder hangs there still when the head turns; it must not cross the eye.
+        x = point[0] * c + point[2] * s
+        return w * (max(x, 0.94) if front else x)
+
     return [
-        ((a[0] * c + a[2] * s) * w, a[1] * h, (b[0] * c + b[2] * s) * w, b[1] * h, ra, rb, braid, front)
+        (across(a, front), a[1] * h, across(b, front), b[1] * h, ra, rb, braid, front)
         for a, b, ra, rb, braid, front in sticks
     ]
 
@@ -289,7 +295,10 @@ def numbers(avatar: Avatar) -> np.void:
     long = STYLES[a.hair_style].length
     values["reach"] = max(reach * max(i.head_width, i.head_height) + 0.12, 1.9 * long)
     values["sticks_reach"] = 3.0 if STYLES[a.hair_style].sticks else 0.0
-    values["hair_shine"] = 0.34 if luminance(hair_colour(a)) < 0.5 else 0.42
+    bright = luminance(hair_colour(a))
+    values["hair_shine"] = 0.34 if bright < 0.5 else 0.42
+    # Between light strands the gaps are light too: white hair scatters what falls in.
+    values["grain_depth"] = 0.46 - 0.17 * bright
     values["skin_shine"] = 0.27 + 0.08 * (1.0 - luminance(skin))
     values["lip_shine"] = 0.34
     values["seed"] = i.number * 131 + 17
