@@ -3,6 +3,7 @@
 What a cell names is loaded once a process; a plug-in's `needs` are filled here and nowhere else.
 """
 
+import math
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from advgen.core import checkpoints, registry
-from advgen.core.alarms import calibrate
+from advgen.core.alarms import EXPECTED_FALSE_ALARMS, calibrate
 from advgen.core.budgets import make_budget
 from advgen.core.device import Device
 from advgen.core.errors import BadArgument, MissingFile
@@ -88,13 +89,7 @@ class Assembly:
                 f"the {spec.split} images of {spec.name!r} are not there: a detector learns and is calibrated on clean "
                 "images that are in no other set; give them with calibration=IMAGES."
             )
-        count = min(spec.count or len(given.ids), len(given.ids))
-        return given._replace(
-            ids=given.ids[:count],
-            images_u8=given.images_u8[:count],
-            labels=given.labels[:count],
-            table=given.table.slice(0, count),
-        )
+        return _head(given, spec.count or len(given.ids))
 
     def target(self, part: Part, data: DataSpec) -> tuple[ModuleTarget, Card]:
         """A network by reference as a target, with its card; a user's module takes classes and shape of the data."""
@@ -284,8 +279,9 @@ class Assembly:
 
     def _alarm(self, detector: Detector, part: Part, cell: Cell) -> Any:
         fpr = float(dict(part.args).get("fpr", FPR))
-        learn = self.slice(cell.data._replace(split="train", count=FIT_COUNT))
-        clean = self.slice(cell.data._replace(split="calibration", count=max(CALIBRATION_COUNT, int(10 / fpr) + 1)))
+        learn = _head(self.slice(cell.data._replace(split="train", count=0)), FIT_COUNT)
+        every = self.slice(cell.data._replace(split="calibration", count=0))
+        clean = _head(every, max(CALIBRATION_COUNT, math.ceil(EXPECTED_FALSE_ALARMS / fpr)))
         rng = SampleRng.for_samples(cell.seed, "defense", learn.ids)
         fitted = detector.fit(learn.images.to(self.device), rng=rng)
         return calibrate(
@@ -293,8 +289,18 @@ class Assembly:
             clean.images.to(self.device),
             fpr=fpr,
             rng=SampleRng.for_samples(cell.seed, "defense", clean.ids),
-            slice_hash=clean.hash,
+            slice_hash=f"{clean.hash}[:{len(clean.ids)}]",
         )
+
+
+def _head(sample: Slice, count: int) -> Slice:
+    """The first `count` samples, or all where there are fewer."""
+    return sample._replace(
+        ids=sample.ids[:count],
+        images_u8=sample.images_u8[:count],
+        labels=sample.labels[:count],
+        table=sample.table.slice(0, count),
+    )
 
 
 def _has(net: str) -> bool:

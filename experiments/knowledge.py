@@ -79,10 +79,12 @@ def purified_with_gradient(purifier: Purifier, images: Tensor, rng: SampleRng) -
 
 
 def _alarm_level(alarm: Alarm, images: Tensor, rng: SampleRng) -> Tensor:
-    """(score - threshold) / clean sigma; a score without gradient gets its surrogate's on the way back."""
+    """(score - threshold) / clean sigma; a score not declared differentiable gets its surrogate's on the way back."""
     detector: Detector = alarm.detector
-    score = detector.score(images, rng)
-    if images.requires_grad and torch.is_grad_enabled() and not score.requires_grad:
+    exact = getattr(type(detector), "differentiable", False)
+    if exact or not (images.requires_grad and torch.is_grad_enabled()):
+        score = detector.score(images, rng)
+    else:
         score = _Backward.apply(images, lambda x: detector.score(x, rng), lambda x: detector.surrogate().score(x, rng))
     return (score - alarm.threshold) / alarm.sigma
 

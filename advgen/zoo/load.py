@@ -143,7 +143,8 @@ def load(ref: str) -> Loaded:
 
 def shipped() -> tuple[str, ...]:
     """Names of the weights that come with the package."""
-    return tuple(sorted(path.stem for path in checkpoints.places()[0].glob("*.safetensors")))
+    found = checkpoints.places()[0].glob("*.safetensors")
+    return tuple(sorted(path.stem for path in found if checkpoints.card_path(path).is_file()))
 
 
 def _carded(path: Path) -> Loaded:
