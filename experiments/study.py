@@ -311,7 +311,9 @@ def _norms(attack: str) -> tuple[str, ...]:
     """The budgets of an attack; none = it looks for the smallest change."""
     if attack.startswith(GIVEN):
         return ()
-    return tuple(registry.describe("attacks", attack).literals.get("budgets", ()))
+    plugin = registry.describe("attacks", attack)
+    optional = any(f.name == "budget" and f.default == "None" for f in plugin.fields)
+    return () if optional else tuple(plugin.literals.get("budgets", ()))
 
 
 def _own(kind: str, entry: PartEntry) -> None:

@@ -1,12 +1,19 @@
-"""What every test shares: one thread, a private home for caches, and the place of real data."""
+"""What every test shares: one thread, caches of their own, and the place of real data."""
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
+# Kept between sessions, as what is in it is named by its content; nothing of the user's is read or written.
+HOME = Path(tempfile.gettempdir()) / f"advgen-tests-{os.getuid()}"
+
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["XDG_CACHE_HOME"] = str(HOME)
+os.environ["TORCH_HOME"] = str(HOME / "torch")
+os.environ.pop("ADVGEN_DATA", None)
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -6,8 +6,8 @@ from advgen.experiments.study import Study, parse
 
 QUESTION = "Does a denoising autoencoder stop PGD, and does LPIPS see it?"
 DESCRIPTION = (
-    "Small networks on procedural portraits (whose? one of 32 people) and on digits, attacked with one step, with many, "
-    "and through the defense itself. Claims here rest on avatars and digits alone."
+    "Small networks on procedural portraits (who is it?) and on digits, attacked with one step, with many, and through "
+    "the defense itself. The claims rest on avatars and digits alone."
 )
 COUNT = 96
 PGD = {"name": "image/pgd", "args": {"steps": 20}}
@@ -66,8 +66,8 @@ def _claims(data: str, radius: str) -> list[dict[str, Any]]:
             "margin": 0.1,
         },
         {
-            "statement": f"On {data}, PGD through the autoencoder leaves at least 10 points less than PGD that does not "
-            f"know of it (Linf {radius})",
+            "statement": f"On {data}, PGD through the autoencoder leaves at least 10 points less than PGD that does "
+            f"not know of it (Linf {radius})",
             "metric": "robust_accuracy",
             "of": {**at, "defense": "autoencoder", "knowledge": "adaptive"},
             "versus": {**at, "defense": "autoencoder", "knowledge": "oblivious"},
@@ -75,8 +75,8 @@ def _claims(data: str, radius: str) -> list[dict[str, Any]]:
             "margin": -0.1,
         },
         {
-            "statement": f"On {data}, LPIPS to the rebuilt image tells attacked images from clean ones with an AUC over "
-            f"0.8 when the attacker does not know of it (Linf {radius})",
+            "statement": f"On {data}, LPIPS to the rebuilt image tells attacked images from clean ones with an AUC "
+            f"over 0.8 when the attacker does not know of it (Linf {radius})",
             "metric": "auc",
             "of": {**at, "defense": "LPIPS alarm", "knowledge": "oblivious"},
             "relation": ">",
