@@ -10,10 +10,13 @@ DESCRIPTION = (
     "classifier's opinion (MagNet). Thresholds from a separate clean split at 5% false alarms; attacks that do not "
     "know of them, and PGD with the detector's score in its loss."
 )
-COUNT = 200
+COUNT = 128
 FALSE_ALARMS = 0.05
 PGD = {"name": "image/pgd", "args": {"steps": 40}}
-CW = {"name": "minimum/cw", "args": {"searches": 3, "steps": 100}}
+# At two confidences: images that go on to a detector must not end at the boundary.
+CW = [
+    {"name": "minimum/cw", "args": {"searches": 3, "steps": 100, "initial_c": 1.0, "kappa": kappa}} for kappa in (0, 5)
+]
 RADII = ("2/255", "4/255", "8/255", "16/255")
 
 
@@ -51,7 +54,7 @@ def _grids(data: str, size: int, target: str, weights: str | None) -> list[dict[
     return [
         {
             **common,
-            "attacks": ["image/fgsm", PGD, CW],
+            "attacks": ["image/fgsm", PGD, *CW],
             "budgets": [{"name": "Linf", "radius": r} for r in RADII],
             "defenses": ["none", *_detectors(weights)],
             "knowledge": ["oblivious"],

@@ -7,8 +7,8 @@ from advgen.experiments.study import Study, parse
 QUESTION = "Does MagNet protect an MNIST classifier from an attacker who has read the paper?"
 DESCRIPTION = (
     "Meng & Chen 2017 (arXiv 1705.09064): two residual detectors and the opinion detector at 1% false alarms each, "
-    "then the reformer. Carlini & Wagner 2017 (arXiv 1711.08478) broke it by attacking autoencoders of their own; here the "
-    "attack goes through the pipeline itself. The published LeNet, an autoencoder trained by our recipe."
+    "then the reformer. Carlini & Wagner 2017 (arXiv 1711.08478) broke it by attacking autoencoders of their own; here "
+    "the attack goes through the pipeline itself. The published LeNet, an autoencoder trained by our recipe."
 )
 COUNT = 200
 FALSE_ALARMS = 0.01
