@@ -1,0 +1,229 @@
+"""Charts as inline SVG: lines with interval bands, points with yardsticks, ROC curves, histograms. No library.
+
+Series differ by dash, marker and direct label, never by colour alone; colours come from the page's style, so that a
+chart follows dark, light and print.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from advgen.experiments.report.markup import Markup, tag
+
+WIDTH, HEIGHT = 340, 250
+LEFT, RIGHT, TOP, BOTTOM = 38, 84, 14, 38
+
+
+class Series(NamedTuple):
+    """One line of a chart; `kind` names its look: oblivious transfer adaptive plain clean."""
+
+    label: str
+    kind: str
+    x: Sequence[float]
+    y: Sequence[float]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
+
+
+class Mark(NamedTuple):
+    """A reference line at one place of the x axis."""
+
+    label: str
+    x: float
+
+
+class Axes(NamedTuple):
+    """From values to places; y is a share unless `top` says otherwise."""
+
+    x_low: float
+    x_high: float
+    y_high: float = 1.0
+    log: bool = False
+    right: int = RIGHT
+    top: int = TOP
+    width: int = WIDTH
+    height: int = HEIGHT
+
+    def x(self, value: float) -> float:
+        low, high = (math.log(self.x_low), math.log(self.x_high)) if self.log else (self.x_low, self.x_high)
+        place = math.log(max(value, self.x_low)) if self.log else value
+        return round(LEFT + (place - low) / ((high - low) or 1) * (self.width - LEFT - self.right), 1)
+
+    def y(self, value: float) -> float:
+        return round(self.height - BOTTOM - value / self.y_high * (self.height - BOTTOM - self.top), 1)
+
+
+def lines(
+    series: Sequence[Series],
+    *,
+    title: str,
+    x_label: str,
+    ticks: Sequence[tuple[float, str]],
+    reference: Series | None = None,
+) -> Markup:
+    """Shares against a number, with interval bands and labels at the lines' ends."""
+    axes = Axes(0.0, max((max(s.x, default=0.0) for s in [*series, *([reference] if reference else [])]), default=1.0))
+    drawn = [_grid(axes), _x_axis(axes, ticks, x_label)]
+    shown = [*([reference] if reference else []), *series]
+    drawn += [_band(axes, s) for s in series if s.low]
+    drawn += [_line(axes, s) for s in shown]
+    drawn += [_markers(axes, s) for s in series]
+    drawn += _end_labels(axes, [s for s in shown if len(s.x)])
+    return _svg(axes, title, drawn)
+
+
+def points(
+    series: Sequence[Series], marks: Sequence[Mark], *, title: str, x_label: str, y_label: str
+) -> Markup:
+    """Shares against a distance on a logarithmic axis, with yardsticks as upright lines."""
+    places = [x for s in series for x in s.x if x > 0] + [m.x for m in marks if m.x > 0]
+    low, high = (min(places) / 1.5, max(places) * 1.5) if places else (0.001, 1.0)
+    axes = Axes(low, high, log=True, right=150, top=22, width=720, height=330)
+    drawn = [_grid(axes), _x_axis(axes, _log_ticks(low, high), x_label)]
+    for k, mark in enumerate(sorted(marks, key=lambda m: m.x)):
+        x = axes.x(mark.x)
+        drawn.append(tag("line", x1=x, x2=x, y1=axes.top, y2=axes.height - BOTTOM, class_="mark"))
+        # upright, so that near yardsticks do not write over each other
+        drawn.append(
+            tag("text", mark.label, x=x - 4, y=axes.top + 2, class_="mark-label", text_anchor="end",
+                transform=f"rotate(-90 {x - 4} {axes.top + 2})")
+        )  # fmt: skip
+    drawn += [_line(axes, s) for s in series if len(s.x) > 1]
+    drawn += [_markers(axes, s) for s in series]
+    drawn += _end_labels(axes, series)
+    drawn.append(tag("text", y_label, x=LEFT, y=12, class_="axis"))
+    return _svg(axes, title, drawn)
+
+
+def roc(curves: Sequence[Series], *, title: str) -> Markup:
+    """ROC curves with the chance diagonal."""
+    axes = Axes(0.0, 1.0)
+    chance = Series("", "chance", (0.0, 1.0), (0.0, 1.0))
+    ticks = [(0.0, "0"), (0.5, "50%"), (1.0, "100%")]
+    drawn = [_grid(axes), _x_axis(axes, ticks, "false alarms on clean images"), _line(axes, chance)]
+    drawn += [_line(axes, c) for c in curves]
+    # all curves end in one corner: each is labelled where it stands highest above the diagonal
+    drawn += _labels(axes, [(c.label, c.kind, 1.02, float(np.interp(0.6, c.x, c.y))) for c in curves])
+    return _svg(axes, title, drawn)
+
+
+def histogram(
+    clean: np.ndarray, attacked: np.ndarray, *, title: str, x_label: str, attacked_label: str, bins: int = 24
+) -> Markup:
+    """Two histograms on one axis: clean as an outline, attacked filled; the outer percent is put into the end bins."""
+    both = np.concatenate([clean, attacked])
+    low, high = np.quantile(both, [0.01, 0.99]) if len(both) else (0.0, 1.0)
+    low, high = min(float(low), -0.5), max(float(high), 0.5)
+    edges = np.linspace(low, high, bins + 1)
+    shares = [np.histogram(np.clip(v, low, high), edges)[0] / max(len(v), 1) for v in (clean, attacked)]
+    axes = Axes(low, high, y_high=max(float(max(s.max() for s in shares)), 1e-9) * 1.08, right=14)
+    ticks = [(low, f"≤ {low:.1f}"), (0.0, "0"), (high, f"≥ {high:.1f}")]
+    drawn = [_x_axis(axes, ticks, x_label)]
+    for k, share in enumerate(shares[1]):
+        if share > 0:
+            left, right = axes.x(edges[k]), axes.x(edges[k + 1])
+            drawn.append(
+                tag("rect", x=left + 0.5, y=axes.y(share), width=round(right - left - 1, 1),
+                    height=round(axes.y(0) - axes.y(share), 1), class_="bar attacked")
+            )  # fmt: skip
+    steps = [f"M{axes.x(low)} {axes.y(0)}"]
+    for k, share in enumerate(shares[0]):
+        steps.append(f"V{axes.y(share)}H{axes.x(edges[k + 1])}")
+    drawn.append(tag("path", d="".join(steps) + f"V{axes.y(0)}", class_="outline"))
+    drawn.append(tag("line", x1=axes.x(0), x2=axes.x(0), y1=TOP, y2=axes.height - BOTTOM, class_="mark"))
+    drawn.append(tag("path", d=f"M{LEFT + 6} 12h16", class_="outline"))
+    drawn.append(tag("text", f"clean (n = {len(clean)})", x=LEFT + 26, y=16, class_="label"))
+    drawn.append(tag("rect", x=LEFT + 130, y=7, width=16, height=10, class_="bar attacked"))
+    drawn.append(tag("text", f"{attacked_label} (n = {len(attacked)})", x=LEFT + 150, y=16, class_="label"))
+    return _svg(axes, title, drawn)
+
+
+def _svg(axes: Axes, title: str, drawn: Sequence[Markup]) -> Markup:
+    return tag(
+        "svg", tag("title", title), *drawn, viewBox=f"0 0 {axes.width} {axes.height}", role="img",
+        aria_label=title, style=f"max-width:{axes.width}px",
+    )  # fmt: skip
+
+
+def _grid(axes: Axes) -> Markup:
+    drawn = []
+    for share in (0, 0.25, 0.5, 0.75, 1):
+        y = axes.y(share * axes.y_high)
+        drawn.append(tag("line", x1=LEFT, x2=axes.width - axes.right, y1=y, y2=y, class_="grid"))
+        if share in (0, 0.5, 1):
+            drawn.append(tag("text", f"{share:.0%}", x=LEFT - 6, y=y + 4, class_="tick", text_anchor="end"))
+    return tag("g", drawn)
+
+
+def _x_axis(axes: Axes, ticks: Sequence[tuple[float, str]], label: str) -> Markup:
+    base = axes.height - BOTTOM
+    drawn = [tag("line", x1=LEFT, x2=axes.width - axes.right, y1=base, y2=base, class_="base")]
+    last = -math.inf
+    for value, text in ticks:
+        x = axes.x(value)
+        # a label that would touch the one before it is left out, its tick stays
+        drawn.append(tag("line", x1=x, x2=x, y1=base, y2=base + 4, class_="base"))
+        if x - last > 6 * len(text) + 4:
+            drawn.append(tag("text", text, x=x, y=base + 16, class_="tick", text_anchor="middle"))
+            last = x
+    middle = (LEFT + axes.width - axes.right) / 2
+    drawn.append(tag("text", label, x=middle, y=base + 32, class_="axis", text_anchor="middle"))
+    return tag("g", drawn)
+
+
+def _line(axes: Axes, s: Series) -> Markup:
+    d = "M" + "L".join(f"{axes.x(x)} {axes.y(y)}" for x, y in zip(s.x, s.y, strict=True))
+    return tag("path", d=d, class_=f"line {s.kind}")
+
+
+def _band(axes: Axes, s: Series) -> Markup:
+    above = [f"{axes.x(x)},{axes.y(y)}" for x, y in zip(s.x, s.high, strict=True)]
+    below = [f"{axes.x(x)},{axes.y(y)}" for x, y in zip(s.x, s.low, strict=True)]
+    return tag("polygon", points=" ".join(above + below[::-1]), class_=f"band {s.kind}")
+
+
+def _markers(axes: Axes, s: Series) -> Markup:
+    return tag("g", [_marker(axes.x(x), axes.y(y), s.kind) for x, y in zip(s.x, s.y, strict=True)])
+
+
+def _marker(x: float, y: float, kind: str) -> Markup:
+    if kind == "transfer":
+        return tag("polygon", points=f"{x},{y - 4.6:.1f} {x + 4.2:.1f},{y + 3:.1f} {x - 4.2:.1f},{y + 3:.1f}",
+                   class_="marker transfer")  # fmt: skip
+    if kind == "oblivious":
+        return tag("circle", cx=x, cy=y, r=3.4, class_="marker oblivious")
+    return tag("rect", x=round(x - 3.3, 1), y=round(y - 3.3, 1), width=6.6, height=6.6, class_=f"marker {kind}")
+
+
+def _end_labels(axes: Axes, series: Sequence[Series]) -> list[Markup]:
+    return _labels(axes, [(s.label, s.kind, s.x[-1], s.y[-1]) for s in series if s.label])
+
+
+def _labels(axes: Axes, wanted: Sequence[tuple[str, str, float, float]]) -> list[Markup]:
+    """Labels at the right of the plot, pushed apart where they would touch, each with a thin leader."""
+    gap = 13.0
+    placed: list[tuple[float, float, float, str, str]] = []
+    at = -math.inf
+    for label, kind, x, y in sorted(wanted, key=lambda w: -w[3]):
+        at = max(axes.y(y), at + gap)
+        placed.append((at, axes.x(x), axes.y(y), label, kind))
+    over = (placed[-1][0] if placed else 0) - (axes.height - BOTTOM)
+    up = max(over, 0.0)
+    drawn = []
+    start = axes.width - axes.right + 8
+    for where, x, y, label, kind in placed:
+        drawn.append(tag("path", d=f"M{min(x + 5, start - 2)} {y}L{start - 2} {where - up:.1f}", class_="leader"))
+        drawn.append(tag("text", label, x=start, y=f"{where - up + 4:.1f}", class_=f"label {kind}"))
+    return drawn
+
+
+def _log_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    ticks = []
+    for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1):
+        for step in (1, 2, 5):
+            value = step * 10.0**power
+            if low <= value <= high:
+                ticks.append((value, f"{value:g}"))
+    return ticks

@@ -1,0 +1,73 @@
+"""Everything that a page tells, read once from the store."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from advgen.core.specs import Cell
+from advgen.experiments.observed import Observed, observe
+from advgen.experiments.store import Store
+from advgen.experiments.tables import MatrixLine, knowledge_matrix, rates_table
+
+
+@dataclass(frozen=True)
+class RunView:
+    """A run as its page sees it; a run without a finished cell has no rows."""
+
+    store: Store
+
+    @cached_property
+    def study(self) -> dict[str, Any]:
+        return dict(self.store.read_json("study.json") or {})
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        return dict(self.store.read_json("environment.json") or {})
+
+    @cached_property
+    def yardsticks(self) -> dict[str, Any]:
+        return dict(self.store.read_json("yardsticks.json") or {})
+
+    @cached_property
+    def planned(self) -> int:
+        """Cells that the last command meant to run."""
+        return len(self.store.read_json("cells.json") or ())
+
+    @cached_property
+    def cells(self) -> dict[str, tuple[Cell, dict[str, Any]]]:
+        """Finished cells of the last command, by key."""
+        wanted = self.store.read_json("cells.json")
+        return {key: (c, meta) for key, c, meta in self.store.cells() if wanted is None or key in wanted}
+
+    @cached_property
+    def observed(self) -> Observed | None:
+        return observe(self.store) if self.cells else None
+
+    @cached_property
+    def rows(self) -> pd.DataFrame:
+        """Judged rows; where one name stands for several slices, `data` says which."""
+        if self.observed is None:
+            return pd.DataFrame()
+        rows = self.observed.rows
+        slices: dict[tuple[str, str], set[str]] = {}
+        for cell, _ in self.cells.values():
+            slices.setdefault((cell.data.name, cell.data.split), set()).add(str(cell.data))
+        several = {key for key, (c, _) in self.cells.items() if len(slices[c.data.name, c.data.split]) > 1}
+        if not several:
+            return rows
+        exact = rows["cell_key"].map({key: str(self.cells[key][0].data) for key in several})
+        return rows.assign(data=exact.where(exact.notna(), rows["data"]))
+
+    @cached_property
+    def table(self) -> pd.DataFrame:
+        return rates_table(self.rows)
+
+    @cached_property
+    def matrix(self) -> list[MatrixLine]:
+        return knowledge_matrix(self.rows)
+
+    def classes(self, key: str) -> list[str]:
+        """The class names of a cell's target."""
+        return [str(c) for c in self.cells[key][1].get("classes", ())]

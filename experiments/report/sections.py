@@ -1,0 +1,414 @@
+"""The parts of the page that are text and tables: head, verdicts, warnings, matrix, full table, cost, environment."""
+
+import json
+import shlex
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from advgen.core.specs import GIVEN
+from advgen.experiments.checks import all_checks
+from advgen.experiments.claims import SHARES, Verdict
+from advgen.experiments.report import words
+from advgen.experiments.report.markup import Markup, folded, note, section, table, tag
+from advgen.experiments.report.run import RunView
+from advgen.experiments.stats import Rate
+from advgen.experiments.tables import WORST_CASE, MatrixLine, Standing
+
+SIGN = {"supported": "✓ supported", "refuted": "✗ refuted", "undecided": "? undecided", "untestable": "– untestable"}
+COMMANDS = ("run", "judge", "demo")
+
+
+def head(view: RunView) -> Markup:
+    """Study, question, and what the page rests on."""
+    study, rows = view.study, view.rows
+    facts = []
+    if len(rows):
+        sets = [
+            f"{words.friendly(str(data))} ({words.counted(one['sample_id'].nunique(), 'image')}, {split})"
+            for (data, split), one in rows.groupby(["data", "split"], sort=True)
+        ]
+        facts = [", ".join(sets), words.counted(len(view.cells), "cell")]
+    made = view.environment.get("date", "")[:10]
+    version = view.environment.get("versions", {}).get("advgen", "")
+    missing = view.planned - len(view.cells)
+    return tag(
+        "header",
+        tag("p", f"Study {study.get('name', '')}", class_="eyebrow"),
+        tag("h1", study.get("question", "")),
+        tag("p", study["description"]) if study.get("description") else None,
+        tag("p", " · ".join([*facts, made, f"advgen {version}"]), class_="facts"),
+        tag(
+            "p",
+            tag("span", "unfinished", class_="stamp"),
+            f" {len(view.cells)} of {view.planned} cells are finished; the page rests on these alone.",
+        )
+        if missing > 0
+        else None,
+    )
+
+
+def verdicts(view: RunView) -> Markup:
+    """Each claim with what the rows say of it."""
+    found = view.observed.verdicts if view.observed else []
+    if not found:
+        said = "The study makes no claim: nothing was promised before the rows were seen." if view.observed else ""
+        return section("claims", "Claims", tag("p", said, class_="note"))
+    drawn = [_verdict(v) for v in found]
+    several = f", corrected for {len(found)} claims (Holm)" if len(found) > 1 else ""
+    return section(
+        "claims",
+        "Claims",
+        note(
+            "A claim is decided when the 95% interval lies wholly on one side of its margin and the two-sided p-value"
+            f"{several} is at most 0.05. Question, claims and budgets were hashed when the first cell began."
+        ),
+        drawn,
+    )
+
+
+def _verdict(v: Verdict) -> Markup:
+    shown = []
+    if v.value is not None and v.interval is not None:
+        shares = v.claim.metric in SHARES
+        what = v.claim.metric.replace("_", " ") + (", difference" if v.claim.versus is not None else "")
+        shown.append(f"{what} {_metric(v.value, shares)} [{_metric(v.interval[0], shares, bare=True)}, "
+                     f"{_metric(v.interval[1], shares, bare=True)}]")  # fmt: skip
+        shown.append(f"wanted {v.claim.relation} {_metric(v.claim.margin, shares)}")
+        shown.append(f"n = {v.n}")
+    if v.p is not None:
+        shown.append(f"p = {v.p:.2g}" if v.p >= 1e-4 else "p < 0.0001")
+    return tag(
+        "div",
+        tag("span", SIGN[v.status], class_="status"),
+        tag(
+            "div",
+            tag("p", v.claim.statement, " ", tag("span", "post hoc", class_="stamp") if v.post_hoc else None,
+                class_="statement"),
+            tag("p", " · ".join(shown), class_="numbers") if shown else None,
+            note(v.note[:1].upper() + v.note[1:]) if v.note else None,
+            note("Post hoc: question, claims or budgets were changed after the first cell.") if v.post_hoc else None,
+        ),
+        class_=f"verdict {v.status}",
+    )  # fmt: skip
+
+
+def _metric(value: float, share: bool, *, bare: bool = False) -> str:
+    if not share:
+        return words.number(value)
+    return f"{100 * value:.1f}" if bare else f"{100 * value:.1f}%"
+
+
+def warnings(view: RunView) -> Markup:
+    """What makes these numbers hard to believe, what was looked for in vain, and what could not be looked for."""
+    if view.observed is None:
+        return section("warnings", "Warnings", note("Nothing to check yet."))
+    checks = view.observed.checks
+    explained = all_checks()
+    raised = [
+        tag(
+            "li",
+            tag("b", f"{w.number} · {w.title}"),
+            tag("p", w.detail),
+            folded(
+                "raised if, and where",
+                tag("p", _sentence(explained[w.number].__doc__)),
+                tag("p", "; ".join(_places(view, w.cells))) if w.cells else None,
+            ),
+            id=f"warning-{w.number}",
+        )
+        for w in checks.warnings
+    ]
+    quiet = (
+        f"{words.counted(len(checks.quiet), 'check')} looked and found nothing"
+        + (f" ({', '.join(map(str, checks.quiet))})" if checks.quiet else "")
+    )
+    return section(
+        "warnings",
+        f"Warnings ({len(raised)})",
+        tag("ul", raised, class_="warnings") if raised else tag("p", "No check found anything."),
+        note(f"{quiet}; {words.counted(len(checks.not_run), 'check')} could not run."),
+        folded(
+            "Checks that were not run, and why",
+            table(["no.", "check", "what it lacked"], [[str(n), name, reason] for n, name, reason in checks.not_run]),
+        )
+        if checks.not_run
+        else None,
+    )
+
+
+def _sentence(text: str | None) -> str:
+    return " ".join((text or "").split())
+
+
+def _places(view: RunView, cells: Sequence[str]) -> list[str]:
+    return [cell_name(view, key) if key in view.cells else words.friendly(key) for key in cells]
+
+
+def cell_name(view: RunView, key: str) -> str:
+    """A cell in words."""
+    line = view.rows[view.rows["cell_key"] == key].iloc[0]
+    where = f" at {words.budget(line['budget'], line['radius'])}" if line["attack"] else ""
+    behind = f" behind {words.defense(line['defense'])} ({line['knowledge']})" if line["defense"] else ""
+    return f"{words.attack(line['attack'], line['attack_args'])}{where} on {words.friendly(line['target'])}{behind}"
+
+
+def matrix(view: RunView) -> Markup:
+    """Defense by budget, in three columns of what the attacker knew."""
+    if not view.matrix:
+        return section("matrix", "What each defense withstands", note("No attack has finished: there is nothing here."))
+    drawn = []
+    for key, block in groupby(view.matrix, key=lambda line: (*line[:4], line.budget)):
+        drawn.append(_block(key, list(block)))
+    rejecting = any(line.rejects for line in view.matrix)
+    return section(
+        "matrix",
+        "What each defense withstands",
+        note(
+            "Share of all images that stay right under the worst of the attacks, image by image, with its 95% interval. "
+            "Oblivious: the attacker knew nothing of the defense. Transfer: images made on another network. Adaptive: "
+            "the worst of everything, the attacks that knew the whole pipeline among them.",
+            " Where a detector stands, the large number is the share right, or adversarial and rejected, with false "
+            "alarms on clean images charged; the share right and accepted is below it." if rejecting else None,
+        ),
+        drawn,
+    )  # fmt: skip
+
+
+def _block(key: tuple[Any, ...], lines: Sequence[MatrixLine]) -> Markup:
+    data, split, target, goal, norm = key
+    caption = f"{words.friendly(data)} · {words.friendly(target)} · {goal}" + (f" · {norm}" if norm else "")
+    body = []
+    before = None
+    for line in lines:
+        first = line.defense != before
+        before = line.defense
+        stamp = tag("span", "non-adaptive", class_="stamp") if line.non_adaptive and first else None
+        name = [words.defense(line.defense), tag("br") if stamp else None, stamp] if first else ""
+        cells = [
+            tag("td", line.radius or "any"),
+            tag("td", _value(line.clean)),
+            *(tag("td", _standing(s, line.rejects), class_=k) for k, s in
+              (("oblivious", line.oblivious), ("transfer", line.transfer), ("adaptive", line.adaptive))),
+        ]  # fmt: skip
+        body.append(tag("tr", tag("th", name, scope="row"), cells, class_="first" if first else None))
+    headings = ["defense", "radius", "clean accuracy", "oblivious", "transfer", "adaptive"]
+    head_line = tag("thead", tag("tr", [tag("th", h, scope="col") for h in headings]))
+    inside = tag("table", tag("caption", caption), head_line, tag("tbody", body), class_="matrix")
+    return tag(
+        "div",
+        tag("div", inside, class_="scroll", tabindex="0", role="region", aria_label=f"matrix {caption}"),
+        _portfolios(lines),
+    )
+
+
+def _value(rate: Rate) -> list[Markup | str | None]:
+    if rate.value is None:
+        return [tag("span", "no image has a result", class_="missing")]
+    style = f"--low:{100 * rate.low:.1f}%;--high:{100 * rate.high:.1f}%;--at:{100 * rate.value:.1f}%"
+    return [
+        tag("span", words.percent(rate.value), class_="value"),
+        tag("span", tag("i"), tag("b"), class_="span", style=style, aria_hidden="true"),
+        tag("small", f"{words.interval(rate.low, rate.high)} n = {rate.n}"),
+    ]
+
+
+def _standing(standing: Standing, rejects: bool) -> list[Any]:
+    if standing.missing:
+        return [tag("span", standing.missing, class_="missing")]
+    return [
+        _value(standing.joint),
+        tag("small", f"right and accepted {words.told(standing.robust)}") if rejects else None,
+        tag("small", f"worst of {words.counted(len(standing.attacks), 'attack')}"),
+        tag("small", f"{standing.incomplete} images without every result left out") if standing.incomplete else None,
+    ]
+
+
+def _portfolios(lines: Sequence[MatrixLine]) -> Markup:
+    """Which attack breaks what."""
+    body = []
+    for line in lines:
+        for name, alone, unique in line.adaptive.shares or line.oblivious.shares or line.transfer.shares:
+            shown, _, rest = name.partition(" {")
+            text = words.friendly(shown) if rest == "" else f"{words.friendly(shown)} {{{rest}"
+            body.append([words.defense(line.defense), line.radius or "any", text, f"{alone:.1%}", f"{unique:.1%}"])
+    return folded(
+        "Which attack breaks what",
+        table(["defense", "radius", "attack", "breaks alone", "only it breaks"], body, numeric=(3, 4)),
+    )
+
+
+FULL = (
+    ("clean accuracy", "clean_accuracy"), ("robust accuracy", "robust_accuracy"), ("success, all", "success"),
+    ("success, right before", "success_on_correct"), ("right or rejected", "joint"), ("rejected", "rejected"),
+    ("false alarms", "clean_rejected"), ("in float", "success_float"), ("after JPEG-75", "success_jpeg75"),
+)  # fmt: skip
+
+
+def full_table(view: RunView) -> Markup:
+    """A line for each cell and each worst case; controls apart."""
+    lines = view.table
+    if lines.empty:
+        return section("table", "All numbers", note("No cell has finished."))
+    shown = [(title, name) for title, name in FULL if lines[name].notna().any()]
+    ours, controls = lines[~lines["control"]], lines[lines["control"]]
+    return section(
+        "table",
+        "All numbers",
+        note(
+            "Success is judged on the saved 8-bit image. Four denominators: clean and robust accuracy and success are "
+            "over all images, success on those right before over n right. Distances are medians."
+        ),
+        folded(f"Table of {words.counted(len(ours), 'line')}", _rates(ours, shown)),
+        folded(
+            f"Controls ({len(controls)}): random noise, and an attack without a bound",
+            note("They show that the machinery works, and are in no worst case."),
+            _rates(controls, shown),
+        )
+        if len(controls)
+        else None,
+        note("The same as files beside this page: rows.parquet, rows.csv, table.csv, table.tex."),
+    )
+
+
+def _rates(lines: pd.DataFrame, shown: Sequence[tuple[str, str]]) -> Markup:
+    several = [c for c in ("data", "split", "target", "goal", "seed", "training_seed") if lines[c].nunique() > 1]
+    headings = ["attack", "knowledge", "budget", "defense", *(c.replace("_", " ") for c in several), "n", "n right",
+                *(title for title, _ in shown), "L∞", "L2", "LPIPS", "errors"]  # fmt: skip
+    body = []
+    for line in lines.to_dict("records"):
+        told = line["knowledge"] + (f" from {words.friendly(line['surrogate'])}" if line["surrogate"] else "")
+        body.append(
+            [
+                line["attack"] if line["attack"] == WORST_CASE else words.attack(line["attack"], line["attack_args"]),
+                told if line["attack"] else "",
+                f"{line['budget']} {line['radius']}".strip(),
+                words.defense(line["defense"]),
+                *(words.friendly(str(line[c])) for c in several),
+                str(line["n"]),
+                words.number(line["n_correct"], 4),
+                *(_rate_cell(line, name) for _, name in shown),
+                *(words.number(line[f"median_{d}"]) for d in ("linf", "l2", "lpips")),
+                str(line["errors"]),
+            ]
+        )
+    first = 4 + len(several)
+    return table(headings, body, numeric=range(first, len(headings)))
+
+
+def _rate_cell(line: dict[str, Any], name: str) -> list[Markup | str]:
+    if np.isnan(line[name]):
+        return [words.NONE]
+    return [words.percent(line[name]), tag("small", words.interval(line[f"{name}_low"], line[f"{name}_high"]))]
+
+
+def cost(view: RunView) -> Markup:
+    """What each attack took; images that several cells share were made once."""
+    seen: set[str] = set()
+    body = []
+    for key, (cell, meta) in view.cells.items():
+        if cell.attack is None or cell.attack.name.startswith(GIVEN) or meta.get("attack_key") in seen:
+            continue
+        seen.add(str(meta.get("attack_key")))
+        rows = view.rows[view.rows["cell_key"] == key]
+        done = rows[(rows["error"].fillna("") == "").to_numpy()]
+        if done.empty:
+            continue
+        line = rows.iloc[0]
+        knew = cell.knowledge if cell.defense or cell.knowledge == "transfer" else "the network"
+        body.append(
+            [
+                words.attack(line["attack"], line["attack_args"]),
+                words.friendly(str(line["data"])),
+                words.budget(line["budget"], line["radius"]),
+                f"{knew}: {words.defense(line['defense'])}" if cell.knowledge == "adaptive" and cell.defense else knew,
+                *(words.number(float(done[c].mean())) for c in ("forwards", "backwards", "generator_calls", "seconds")),
+                f"{int(done['peak_bytes'].max()) / 2**20:.0f}" if done["peak_bytes"].max() else words.NONE,
+                str(len(done)),
+            ]
+        )
+    body.sort(key=lambda cells: (cells[1], cells[3], cells[0], cells[2]))
+    headings = ["attack", "data", "budget", "made against", "forwards", "backwards", "generator calls", "seconds",
+                "peak MiB", "n"]  # fmt: skip
+    if not body:
+        return section("cost", "Cost", note("No attack was made here: nothing was spent."))
+    total = sum(float(view.rows[view.rows["cell_key"] == k]["seconds"].fillna(0).sum()) for k in _made(view))
+    return section(
+        "cost",
+        "Cost",
+        note(f"Means a sample on {view.environment.get('device', 'cpu')}; {total:.0f} seconds of attacks in all."),
+        folded("Forwards, backwards and seconds a sample", table(headings, body, numeric=range(4, 10))),
+    )
+
+
+def _made(view: RunView) -> list[str]:
+    """One cell for each set of attacked images."""
+    return list({str(m.get("attack_key")): k for k, (c, m) in view.cells.items() if c.attack is not None}.values())
+
+
+def environment(view: RunView) -> Markup:
+    """What the numbers were made with, and how to make them again."""
+    env = view.environment
+    hashes: dict[str, str] = {}
+    cards: dict[str, str] = {}
+    for cell, meta in view.cells.values():
+        for name, value in meta.get("hashes", {}).items():
+            what = f"data {cell.data}" if name == "data" else f"target {cell.target}" if name == "target" else name
+            hashes[what] = str(value)
+        card = meta.get("target_card") or {}
+        if card:
+            cards[str(card.get("name"))] = f"recipe {card.get('recipe')}, licence {card.get('licence')}"
+    stand_ins = view.store.read_json("stand_ins.json")
+    seeds = sorted({c.seed for c, _ in view.cells.values()})
+    plan = view.store.plan
+    pairs = {
+        "date": env.get("date"),
+        "commit": env.get("commit") or "an installed package",
+        "device": f"{env.get('device', '')} ({env.get('device_reason', '')})",
+        "machine": f"{env.get('processor', '')}, {env.get('platform', '')}",
+        "Python": env.get("python"),
+        "seeds": ", ".join(map(str, seeds)),
+        "batch size and threads": f"{plan.get('batch_size')}, {plan.get('threads')}",
+        "LPIPS judged by": ", ".join(sorted({str(m.get("judge_net")) for _, m in view.cells.values()})),
+        "stand-ins": "none"
+        if not stand_ins
+        else ", ".join(f"{new} for {old}" for old, new in sorted(stand_ins.items())),
+        "versions": ", ".join(f"{k} {v}" for k, v in env.get("versions", {}).items()),
+    }
+    drawn = [[tag("dt", k), tag("dd", str(v))] for k, v in pairs.items() if v]
+    return section(
+        "environment",
+        "Environment",
+        tag("h3", "To make this page again"),
+        tag("pre", tag("code", reproduce(view))),
+        folded(
+            "Versions, machine, hashes",
+            tag("dl", drawn, class_="pairs"),
+            table(["what", "hash"], [[words.friendly(k), tag("code", v)] for k, v in sorted(hashes.items())])
+            if hashes
+            else None,
+            table(["network", "card"], [[words.friendly(k), v] for k, v in sorted(cards.items())]) if cards else None,
+        ),
+    )
+
+
+def reproduce(view: RunView) -> str:
+    """The command that makes the run again; for a study made in Python, the study file that lies beside the page."""
+    command = str(view.environment.get("command", ""))
+    said = command.split()
+    if len(said) > 1 and said[1] in COMMANDS:
+        return command
+    if any(c.data.name.startswith(GIVEN) for c, _ in view.cells.values()):
+        return "# made from Python: call advgen.evaluate(...) with the same model, images and arguments"
+    return f"advgen run study.yaml --out {shlex.quote(view.store.folder.name)}   # study.yaml lies beside this page"
+
+
+def study_yaml(view: RunView) -> str:
+    """The study as a file that `advgen run` takes."""
+    import yaml
+
+    written = {**view.study.get("study", {}), "claims": view.study.get("claims", [])}
+    return str(yaml.safe_dump(json.loads(json.dumps(written)), sort_keys=False, allow_unicode=True))
