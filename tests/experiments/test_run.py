@@ -18,7 +18,6 @@ from advgen.experiments.run import run
 from advgen.experiments.store import NOT_IDENTITY, Store
 from advgen.experiments.study import parse
 
-
 BRIGHT = 0.345  # as in the failing network
 
 
@@ -58,7 +57,9 @@ def test_rows_are_the_same_whatever_the_batch_size(small_study, tmp_path):
 def test_oblivious_images_are_made_once_and_judged_behind_each_defense(small_study, tmp_path):
     store = run_small(small_study, tmp_path / "run")
     keys = {meta["attack_key"] for _, cell, meta in store.cells() if cell.attack and cell.knowledge == "oblivious"}
-    oblivious = [c for _, c, _ in store.cells() if c.attack and c.attack.name == "image/pgd" and c.knowledge == "oblivious"]
+    oblivious = [
+        c for _, c, _ in store.cells() if c.attack and c.attack.name == "image/pgd" and c.knowledge == "oblivious"
+    ]
     bounded = [c for c in oblivious if c.budget.radius == "16/255"]
     assert len(bounded) == 2
     assert len(keys) == 3  # PGD at the budget, PGD unbounded, noise
