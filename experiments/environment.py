@@ -1,6 +1,7 @@
 """What a run was made with: versions, commit, machine. It explains differences and is in no key."""
 
 import platform
+import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ def environment(device: Device) -> dict[str, Any]:
         "device": device.device,
         "device_reason": device.reason,
         "commit": _commit(),
-        "command": " ".join(["advgen", *sys.argv[1:]]),
+        "command": shlex.join(["advgen", *sys.argv[1:]]),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
