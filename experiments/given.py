@@ -1,7 +1,6 @@
 """Anybody's images as a slice: files, folders, labels from a table, from sub-folders or from the target itself."""
 
-import csv
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from advgen.core import images as pictures
 from advgen.core.errors import BadArgument, BadFile, MissingFile, UnknownName
 from advgen.core.specs import GIVEN
 from advgen.core.types import Slice, Target
+from advgen.experiments.csv_lines import read_csv
 from advgen.experiments.data._table import make_slice
 
 NAME = f"{GIVEN}images"
@@ -50,7 +50,7 @@ def read_labels(path: str | Path, names: Sequence[str], classes: Sequence[str]) 
     Raises:
         BadFile: columns are missing, an image has no line, or a label is no class.
     """
-    table = _read_csv(path, ("file", "label"))
+    table = read_csv(path, ("file", "label"))
     by_file = {line["file"]: line["label"] for line in table}
     missing = [n for n in names if n not in by_file]
     if missing:
@@ -101,33 +101,6 @@ def as_slice(found: Pictures, labels: Sequence[int], classes: Sequence[str], *, 
         names,
         preprocessing={"shape": list(found.images_u8.shape[1:])},
     )
-
-
-def read_scores(path: str | Path) -> list[Mapping[str, str]]:
-    """The lines of a detector's scores: columns `score` and `fake` (0 or 1); `id`, `split`, `group` where given."""
-    return _read_csv(path, ("score", "fake"))
-
-
-def _read_csv(path: str | Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    place = Path(path).expanduser()
-    if not place.is_file():
-        raise MissingFile(f"there is no file {str(path)!r}.")
-    try:
-        with place.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            lines = [dict(line) for line in reader]
-            names = reader.fieldnames or []
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise BadFile(f"{path} is not a CSV file: {error}.") from None
-    for column in columns:
-        if column not in names:
-            raise BadFile(f"{path} has no column {column!r}; it has {', '.join(map(str, names)) or 'none'}.")
-    if not lines:
-        raise BadFile(f"{path} has no line below its header.")
-    short = [i for i, line in enumerate(lines) if any(line.get(c) in (None, "") for c in columns)]
-    if short:
-        raise BadFile(f"{path}, line {short[0] + 2}: {' and '.join(columns)} must not be empty.")
-    return lines
 
 
 def matched(originals: Pictures, adversarials: Pictures) -> tuple[Pictures, Pictures]:

@@ -105,7 +105,9 @@ def rates_table(rows: pd.DataFrame) -> pd.DataFrame:
     last = (table["attack"] == WORST_CASE).astype(int)
     return (
         table.assign(_last=last)
-        .sort_values([*order[:5], "budget", "radius_value", "knowledge", "control", "_last", *LINE[8:]], na_position="first")
+        .sort_values(
+            [*order[:5], "budget", "radius_value", "knowledge", "control", "_last", *LINE[8:]], na_position="first"
+        )
         .drop(columns="_last")
         .reset_index(drop=True)
     )
@@ -114,7 +116,9 @@ def rates_table(rows: pd.DataFrame) -> pd.DataFrame:
 def brief(table: pd.DataFrame) -> pd.DataFrame:
     """The few columns of `rates_table` that fit a terminal, each rate as one text."""
     shown = table[~table["control"]]
-    text = pd.DataFrame({"defense": shown["defense"].replace("", "none"), "attack": shown["attack"].replace("", "clean")})
+    text = pd.DataFrame(
+        {"defense": shown["defense"].replace("", "none"), "attack": shown["attack"].replace("", "clean")}
+    )
     text["budget"] = (shown["budget"] + " " + shown["radius"]).str.strip()
     text["knowledge"] = np.where(shown["attack"] == "", "", shown["knowledge"])
     for name in ("clean_accuracy", "robust_accuracy", "success"):
@@ -217,7 +221,9 @@ def _worst(group: pd.DataFrame) -> dict[str, Any]:
 
 def _three(name: str, found: Rate) -> dict[str, float]:
     values = (found.value, found.low, found.high)
-    return {f"{name}{end}": float("nan") if v is None else v for end, v in zip(("", "_low", "_high"), values, strict=True)}
+    return {
+        f"{name}{end}": float("nan") if v is None else v for end, v in zip(("", "_low", "_high"), values, strict=True)
+    }
 
 
 def _median(values: np.ndarray) -> float:

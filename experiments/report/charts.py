@@ -74,9 +74,7 @@ def lines(
     return _svg(axes, title, drawn)
 
 
-def points(
-    series: Sequence[Series], marks: Sequence[Mark], *, title: str, x_label: str, y_label: str
-) -> Markup:
+def points(series: Sequence[Series], marks: Sequence[Mark], *, title: str, x_label: str, y_label: str) -> Markup:
     """Shares against a distance on a logarithmic axis, with yardsticks as upright lines."""
     places = [x for s in series for x in s.x if x > 0] + [m.x for m in marks if m.x > 0]
     low, high = (min(places) / 1.5, max(places) * 1.5) if places else (0.001, 1.0)
@@ -110,16 +108,29 @@ def roc(curves: Sequence[Series], *, title: str) -> Markup:
 
 
 def histogram(
-    clean: np.ndarray, attacked: np.ndarray, *, title: str, x_label: str, attacked_label: str, bins: int = 24
+    clean: np.ndarray,
+    attacked: np.ndarray,
+    *,
+    title: str,
+    x_label: str,
+    attacked_label: str = "attacked",
+    clean_label: str = "clean",
+    zero: bool = True,
+    bins: int = 24,
 ) -> Markup:
-    """Two histograms on one axis: clean as an outline, attacked filled; the outer percent is put into the end bins."""
+    """Two histograms on one axis: clean as an outline, attacked filled; the outer percent is put into the end bins.
+
+    `zero` draws the threshold at 0.
+    """
     both = np.concatenate([clean, attacked])
     low, high = np.quantile(both, [0.01, 0.99]) if len(both) else (0.0, 1.0)
-    low, high = min(float(low), -0.5), max(float(high), 0.5)
+    low, high = (min(float(low), -0.5), max(float(high), 0.5)) if zero else (float(low), float(high))
+    high = high if high > low else low + 1
     edges = np.linspace(low, high, bins + 1)
     shares = [np.histogram(np.clip(v, low, high), edges)[0] / max(len(v), 1) for v in (clean, attacked)]
     axes = Axes(low, high, y_high=max(float(max(s.max() for s in shares)), 1e-9) * 1.08, right=14)
-    ticks = [(low, f"≤ {low:.1f}"), (0.0, "0"), (high, f"≥ {high:.1f}")]
+    middle = 0.0 if zero else (low + high) / 2
+    ticks = [(low, f"≤ {low:.3g}"), (middle, f"{middle:.3g}"), (high, f"≥ {high:.3g}")]
     drawn = [_x_axis(axes, ticks, x_label)]
     for k, share in enumerate(shares[1]):
         if share > 0:
@@ -132,9 +143,10 @@ def histogram(
     for k, share in enumerate(shares[0]):
         steps.append(f"V{axes.y(share)}H{axes.x(edges[k + 1])}")
     drawn.append(tag("path", d="".join(steps) + f"V{axes.y(0)}", class_="outline"))
-    drawn.append(tag("line", x1=axes.x(0), x2=axes.x(0), y1=TOP, y2=axes.height - BOTTOM, class_="mark"))
+    if zero:
+        drawn.append(tag("line", x1=axes.x(0), x2=axes.x(0), y1=TOP, y2=axes.height - BOTTOM, class_="mark"))
     drawn.append(tag("path", d=f"M{LEFT + 6} 12h16", class_="outline"))
-    drawn.append(tag("text", f"clean (n = {len(clean)})", x=LEFT + 26, y=16, class_="label"))
+    drawn.append(tag("text", f"{clean_label} (n = {len(clean)})", x=LEFT + 26, y=16, class_="label"))
     drawn.append(tag("rect", x=LEFT + 130, y=7, width=16, height=10, class_="bar attacked"))
     drawn.append(tag("text", f"{attacked_label} (n = {len(attacked)})", x=LEFT + 150, y=16, class_="label"))
     return _svg(axes, title, drawn)

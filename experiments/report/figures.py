@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from itertools import groupby
 
-
 from advgen.experiments import curves as statistics
 from advgen.experiments.report import charts, words
 from advgen.experiments.report.charts import Mark, Series
@@ -94,9 +93,7 @@ def distances(view: RunView) -> Markup:
             behind = f", {words.defense(defense)}" if defense else ""
             label = f"{words.attack(attack).split('/')[-1]}{behind}"
             one = one.sort_values("radius_value")
-            series.append(
-                Series(label[:30], kind, one["median_lpips"].tolist(), one["success_on_correct"].tolist())
-            )
+            series.append(Series(label[:30], kind, one["median_lpips"].tolist(), one["success_on_correct"].tolist()))
         marks, medians = _yardsticks(view, str(data))
         name = f"{words.friendly(str(data))}, {words.friendly(str(target))}"
         left_out = " Of the defended cells only the adaptive ones are drawn." if several else ""
@@ -164,7 +161,9 @@ def _detector(data: str, target: str, defense: str, block: Sequence[Reading]) ->
         drawn = []
         for look, r in zip(LOOKS, sorted(strongest, key=lambda r: -float(r.area.value or 0)), strict=False):
             points = statistics.roc(r.clean, r.alarm)
-            drawn.append(Series(f"{r.attack.split('/')[-1]} {r.radius}", look, points.fpr.tolist(), points.tpr.tolist()))
+            drawn.append(
+                Series(f"{r.attack.split('/')[-1]} {r.radius}", look, points.fpr.tolist(), points.tpr.tolist())
+            )
         panels.append(
             tag("figure", charts.roc(drawn, title=f"ROC of {where}"),
                 tag("figcaption", tag("b", "ROC"), " · detected against false alarms; the oblivious attacks that "
@@ -211,5 +210,3 @@ def _readings(block: Sequence[Reading]) -> Markup:
         if wanted
         else None,
     )
-
-

@@ -18,7 +18,7 @@ VOID = frozenset({"meta", "img", "br", "hr", "link", "line", "circle", "rect", "
 def tag(name: str, /, *children: Child, **attributes: object) -> Markup:
     """An element; `class_` and `for_` lose their bar, other bars become hyphens, None and False are left out."""
     words = "".join(
-        f' {key.rstrip("_").replace("_", "-")}' + ("" if value is True else f'="{escape(str(value))}"')
+        f" {key.rstrip('_').replace('_', '-')}" + ("" if value is True else f'="{escape(str(value))}"')
         for key, value in attributes.items()
         if value is not None and value is not False
     )
@@ -58,9 +58,7 @@ def table(
         tag(
             "tr",
             [
-                tag("th", cell, scope="row")
-                if i == 0
-                else tag("td", cell, class_="number" if i in right else None)
+                tag("th", cell, scope="row") if i == 0 else tag("td", cell, class_="number" if i in right else None)
                 for i, cell in enumerate(line)
             ],
         )

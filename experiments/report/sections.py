@@ -122,9 +122,8 @@ def warnings(view: RunView) -> Markup:
         )
         for w in checks.warnings
     ]
-    quiet = (
-        f"{words.counted(len(checks.quiet), 'check')} looked and found nothing"
-        + (f" ({', '.join(map(str, checks.quiet))})" if checks.quiet else "")
+    quiet = f"{words.counted(len(checks.quiet), 'check')} looked and found nothing" + (
+        f" ({', '.join(map(str, checks.quiet))})" if checks.quiet else ""
     )
     return section(
         "warnings",
