@@ -35,7 +35,7 @@ SHIPPED: Mapping[str, Shipped] = {
     "avatars_identity_32": Shipped("avatars_identity"),
     "avatars_identity_32_b": Shipped(
         "avatars_identity",
-        {"name": "avatars_identity_32_b", "architecture": "resnet-b", "epochs": 20, "learning_rate": 2e-3},
+        {"name": "avatars_identity_32_b", "architecture": "resnet-b", "width": 16, "learning_rate": 2e-3},
         seed=1,
     ),
     "avatars_attributes_32": Shipped("avatars_attributes"),

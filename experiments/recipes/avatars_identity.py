@@ -23,7 +23,7 @@ class AvatarsIdentity:
     images: int = 0  # of the train split; 0 = the data set's own number
     architecture: Literal["small-cnn", "resnet-b"] = "small-cnn"
     width: int = 16  # channels of the first layer
-    epochs: int = 6
+    epochs: int = 12
     learning_rate: float = 4e-3  # of AdamW, at its peak
     name: str | None = None  # of the checkpoint; None = avatars_identity_SIZE
 

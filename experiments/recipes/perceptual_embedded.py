@@ -33,9 +33,9 @@ FLOOR = 1e-3  # added before the logarithm: changes of one grey level need not b
 @dataclass(frozen=True)
 class PerceptualEmbedded:
     size: int = 32  # pixels of the training pictures; the network takes any size from 16
-    images: int = 2000  # of each source
+    images: int = 1600  # of each source
     distortions: int = 3  # of each picture in a batch
-    epochs: int = 4
+    epochs: int = 2
     batch_size: int = 24  # pictures; pairs are `distortions` times as many
     learning_rate: float = 2e-3  # of AdamW, at its peak
 

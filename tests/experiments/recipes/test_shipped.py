@@ -1,0 +1,49 @@
+"""What is shipped: every file has its recipe, every card is true to it, and the whole stays small."""
+
+import pytest
+
+from advgen.core import checkpoints, registry
+from advgen.core.errors import UnknownName
+from advgen.experiments.recipes._ship import SHIPPED, ship
+from advgen.zoo.load import shipped, zoo_load
+
+FOLDER = checkpoints.places()[0]
+
+
+def test_what_is_shipped_is_what_the_command_trains():
+    assert set(shipped()) == set(SHIPPED)
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_a_shipped_card_tells_the_recipe_and_the_arguments_of_the_command(name):
+    card, entry = checkpoints.read_card(FOLDER / f"{name}.safetensors"), SHIPPED[name]
+    assert (card.name, card.recipe, card.seed) == (name, entry.recipe, entry.seed)
+    wanted = {**registry.defaults("recipes", entry.recipe), **entry.args}
+    wanted.pop("attributes", None)  # the card lists them by name
+    assert {key: card.args[key] for key in wanted} == wanted
+    assert "limit" not in card.args
+    assert card.cost["seconds"] > 0
+
+
+@pytest.mark.parametrize("name", sorted(set(SHIPPED) - {"perceptual_embedded"}))
+def test_a_shipped_network_loads(name):
+    network, card = zoo_load(name)
+    assert sum(p.numel() for p in network.parameters()) == card.cost["parameters"]
+
+
+def test_all_shipped_weights_stay_under_six_megabytes():
+    assert sum(path.stat().st_size for path in FOLDER.iterdir()) < 6_000_000
+
+
+def test_the_perceptual_stand_in_says_what_it_stands_in_for_and_how_well_it_ranks():
+    card = checkpoints.read_card(FOLDER / "perceptual_embedded.safetensors")
+    assert card.stands_in_for == "published LPIPS backbone"
+    correlations = {name: value for name, value in card.metrics.items() if name.startswith("spearman")}
+    assert len(correlations) == 6
+    assert min(correlations.values()) > 0.9
+
+
+def test_a_name_that_is_not_shipped_is_refused_before_anything_is_trained(tmp_path):
+    with pytest.raises(UnknownName, match="dae_digits"):
+        ship(["dae_digit"], tmp_path)
+    assert not list(tmp_path.iterdir())
