@@ -17,7 +17,7 @@ from advgen.experiments.finished import give
 from advgen.experiments.given import NAME, read_pictures
 from advgen.experiments.run import Progress, run
 from advgen.experiments.store import Store
-from advgen.experiments.study import parse
+from advgen.experiments.study import check_part, parse
 from advgen.zoo import load as zoo
 
 TABLE = (
@@ -47,6 +47,8 @@ def attack_images(
     tell: Callable[[Progress], None] = lambda progress: None,
 ) -> Store:
     """Attacks images and writes them under `folder`/images, with `folder`/table.csv and a run to report on."""
+    for kind, part in [("attacks", a) for a in attacks] + [("defenses", p) for d in defenses for p in d]:
+        check_part(kind, part)
     assembly = Assembly(choose(device))
     if _is_data_set(place):
         spec = DataSpec(place, "test", count, size)

@@ -38,7 +38,7 @@ def read_pictures(path: str | Path, *, size: int | None, channels: int) -> Pictu
     grey_or_colour = 1 if channels == 1 else 3
     if place.is_dir():
         folder = pictures.load_folder(place, size=size, channels=grey_or_colour)
-        return Pictures(folder.ids, folder.images)
+        return Pictures(folder.ids, folder.images_u8)
     image = pictures.load(place, channels=grey_or_colour)
     image = image if size is None else pictures.centre_square(image, size)
     return Pictures((place.name,), image[None])

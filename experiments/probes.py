@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from advgen.core.errors import UserError
+from advgen.core.errors import BadArgument, UserError
 from advgen.core.images import to_float
 from advgen.core.rng import SampleRng
 from advgen.core.specs import GIVEN, Cell, DataSpec, Part
@@ -30,6 +30,7 @@ def probe(cells: Sequence[Cell], assembly: Assembly, known: dict[str, Any]) -> d
         name = f"{cell.data}|{cell.target}"
         if name not in found["targets"]:
             found["targets"][name] = _asked(_target, cell, assembly)
+        _refuse_softmax(cell, found["targets"][name])
         pipeline = f"{name}|{written(cell.defense)}"
         if pipeline not in found["pipelines"]:
             found["pipelines"][pipeline] = _asked(_pipeline, cell, assembly)
@@ -42,6 +43,15 @@ def probe(cells: Sequence[Cell], assembly: Assembly, known: dict[str, Any]) -> d
                 if ids is not None:
                     found["certified"][bound] = ids
     return found
+
+
+def _refuse_softmax(cell: Cell, answer: dict[str, Any] | None) -> None:
+    # One number in [0, 1] may well be a logit; several that sum to 1 are not.
+    if answer is not None and answer["softmax"] and answer["outputs"] > 1:
+        raise BadArgument(
+            f"the target {cell.target.name} returns probabilities (all in [0, 1], summing to 1), not logits; gradients "
+            "vanish behind a softmax, so give the network without it."
+        )
 
 
 def _asked(
@@ -68,7 +78,7 @@ def _target(cell: Cell, assembly: Assembly) -> dict[str, Any]:
     else:
         saturated = int((logits.softmax(1).amax(1) == 1).sum())
         like_softmax = bool(((logits >= 0) & (logits <= 1)).all() and ((logits.sum(1) - 1).abs() < 1e-3).all())
-    return {"saturated": saturated, "n": len(logits), "softmax": like_softmax}
+    return {"saturated": saturated, "n": len(logits), "softmax": like_softmax, "outputs": logits.shape[1]}
 
 
 def _pipeline(cell: Cell, assembly: Assembly) -> dict[str, Any]:

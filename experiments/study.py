@@ -142,7 +142,7 @@ class Grid(_Model):
             if goal.name not in GOALS:
                 raise UnknownName.among("goal", goal.name, GOALS)
         for attack in self.attacks:
-            _own("attacks", attack)
+            check_part("attacks", attack.part())
             norms = _norms(attack.name)
             if norms and not any(b.name in norms for b in self.budgets):
                 raise BadArgument(
@@ -150,7 +150,7 @@ class Grid(_Model):
                 )
         for defense in self.defenses:
             for part in defense.parts:
-                _own("defenses", part)
+                check_part("defenses", part.part())
         return self
 
     def cells(self) -> Iterator[Cell]:
@@ -316,7 +316,12 @@ def _norms(attack: str) -> tuple[str, ...]:
     return () if optional else tuple(plugin.literals.get("budgets", ()))
 
 
-def _own(kind: str, entry: PartEntry) -> None:
-    """Refuses a name or argument that the plug-in does not have."""
-    if not entry.name.startswith(GIVEN):
-        registry.arguments(kind, entry.name, {k: v for k, v in entry.args.items() if k not in DETECTOR_ARGS})
+def check_part(kind: str, part: Part) -> None:
+    """Refuses a name or argument that the plug-in does not have.
+
+    Raises:
+        UnknownName: no such plug-in or argument; says the nearest.
+        BadArgument: a value of the wrong kind.
+    """
+    if not part.name.startswith(GIVEN):
+        registry.arguments(kind, part.name, {k: v for k, v in part.args if k not in DETECTOR_ARGS})
