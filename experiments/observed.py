@@ -102,9 +102,8 @@ def _restarts(rows: pd.DataFrame, cells: Cells) -> dict[str, Count] | None:
         if cell.attack is not None:
             args = dict(cell.attack.args)
             restarts = args.pop("restarts", 1)
-            groups[cell._replace(attack=(cell.attack.name, tuple(sorted(args.items()))))].append(
-                (int(restarts or 1), key)
-            )
+            without = cell._replace(attack=Part.of(cell.attack.name, args))
+            groups[without].append((int(restarts or 1), key))
     won = {
         str(key): one.set_index("sample_id")["success_saved"].fillna(False).astype(bool)
         for key, one in rows.groupby("cell_key")
