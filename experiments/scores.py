@@ -49,7 +49,8 @@ class ScoresResult(NamedTuple):
         told = (
             "AUC not told: one side is empty"
             if area.value is None
-            else f"AUC {area.value:.3f} [{area.low:.3f}, {area.high:.3f}] (n = {area.clean} real, {area.adversarial} fake)"
+            else f"AUC {area.value:.3f} [{area.low:.3f}, {area.high:.3f}] "
+            f"(n = {area.clean} real, {area.adversarial} fake)"
         )
         lines = [told]
         lines += [

@@ -1,11 +1,14 @@
 """What a command tells of a run when it is done: matrix, verdicts, warnings, and where the page lies."""
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from advgen.cli._options import print_table, printable
 from advgen.core.errors import StrictFailure
+
+MATRIX_FIELDS = ("data", "split", "target", "goal", "defense", "budget", "radius", "radius_value")
 
 if TYPE_CHECKING:
     from advgen.experiments.report.run import RunView
@@ -15,8 +18,8 @@ if TYPE_CHECKING:
     from advgen.experiments.tables import Standing
 
 
-def told(store: "Store", *, strict: bool = False) -> None:
-    """Builds the page and prints a summary.
+def told(store: "Store", *, strict: bool = False) -> Path:
+    """Builds the page, prints a summary, and returns where the page lies.
 
     Raises:
         StrictFailure: strict, and a claim is refuted or undecided, or a warning was raised.
@@ -29,9 +32,18 @@ def told(store: "Store", *, strict: bool = False) -> None:
     _summary(view)
     click.echo(f"\nreport  {page}")
     if strict:
-        failed = failures(view)
-        if failed:
-            raise StrictFailure(f"under --strict: {'; '.join(failed)}.")
+        refuse(failures(view))
+    return page
+
+
+def refuse(failed: list[str]) -> None:
+    """Ends a strict command when something failed.
+
+    Raises:
+        StrictFailure: something did.
+    """
+    if failed:
+        raise StrictFailure(f"under --strict: {'; '.join(failed)}.")
 
 
 def failures(view: "RunView") -> list[str]:
@@ -42,6 +54,41 @@ def failures(view: "RunView") -> list[str]:
         f"claim {v.status}: {printable(v.claim.statement)}" for v in view.observed.verdicts if v.status != "supported"
     ]
     return found + [f"warning {w.number}: {w.title}" for w in view.observed.checks.warnings]
+
+
+def as_json(view: "RunView", page: Path) -> dict[str, Any]:
+    """What the page says, for a machine."""
+    found = view.observed
+    return {
+        "question": view.study.get("question"),
+        "report": str(page),
+        "cells": {"finished": len(view.cells), "planned": view.planned},
+        "claims": []
+        if found is None
+        else [{**v._asdict(), "claim": v.claim.canonical(), "interval": v.interval} for v in found.verdicts],
+        "warnings": [] if found is None else [w._asdict() for w in found.checks.warnings],
+        "checks_not_run": [] if found is None else [list(n) for n in found.checks.not_run],
+        "matrix": [
+            {
+                **{name: _plain(getattr(line, name)) for name in MATRIX_FIELDS},
+                "clean": line.clean._asdict(),
+                **{k: _standing_json(getattr(line, k)) for k in ("oblivious", "transfer", "adaptive")},
+                "non_adaptive": line.non_adaptive,
+            }
+            for line in (view.matrix if found is not None else ())
+        ],
+    }
+
+
+def _standing_json(standing: "Standing") -> dict[str, Any]:
+    if standing.missing:
+        return {"missing": standing.missing}
+    return {"joint": standing.joint._asdict(), "robust_accuracy": standing.robust._asdict(),
+            "attacks": list(standing.attacks), "incomplete": standing.incomplete}  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    return None if value != value else value
 
 
 def _summary(view: "RunView") -> None:

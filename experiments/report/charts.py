@@ -80,7 +80,7 @@ def points(series: Sequence[Series], marks: Sequence[Mark], *, title: str, x_lab
     low, high = (min(places) / 1.5, max(places) * 1.5) if places else (0.001, 1.0)
     axes = Axes(low, high, log=True, right=150, top=22, width=720, height=330)
     drawn = [_grid(axes), _x_axis(axes, _log_ticks(low, high), x_label)]
-    for k, mark in enumerate(sorted(marks, key=lambda m: m.x)):
+    for mark in sorted(marks, key=lambda m: m.x):
         x = axes.x(mark.x)
         drawn.append(tag("line", x1=x, x2=x, y1=axes.top, y2=axes.height - BOTTOM, class_="mark"))
         # upright, so that near yardsticks do not write over each other

@@ -85,13 +85,13 @@ def distances(view: RunView) -> Markup:
         grouped = block.groupby(["attack", "attack_args", "defense", "knowledge", "budget"], sort=True)
         several = grouped.ngroups > 8
         series = []
-        for (attack, args, defense, knowledge, _), one in grouped:
+        for (attack, _, defense, knowledge, _), one in grouped:
             # with many lines only the undefended and the adaptive ones can be read
             if several and defense and knowledge != "adaptive":
                 continue
             kind = knowledge if defense or knowledge == "transfer" else "plain"
             behind = f", {words.defense(defense)}" if defense else ""
-            label = f"{words.attack(attack).split('/')[-1]}{behind}"
+            label = f"{_short(attack)}{behind}"
             one = one.sort_values("radius_value")
             series.append(Series(label[:30], kind, one["median_lpips"].tolist(), one["success_on_correct"].tolist()))
         marks, medians = _yardsticks(view, str(data))
@@ -161,9 +161,7 @@ def _detector(data: str, target: str, defense: str, block: Sequence[Reading]) ->
         drawn = []
         for look, r in zip(LOOKS, sorted(strongest, key=lambda r: -float(r.area.value or 0)), strict=False):
             points = statistics.roc(r.clean, r.alarm)
-            drawn.append(
-                Series(f"{r.attack.split('/')[-1]} {r.radius}", look, points.fpr.tolist(), points.tpr.tolist())
-            )
+            drawn.append(Series(f"{_short(r.attack)} {r.radius}", look, points.fpr.tolist(), points.tpr.tolist()))
         panels.append(
             tag("figure", charts.roc(drawn, title=f"ROC of {where}"),
                 tag("figcaption", tag("b", "ROC"), " · detected against false alarms; the oblivious attacks that "
@@ -210,3 +208,8 @@ def _readings(block: Sequence[Reading]) -> Markup:
         if wanted
         else None,
     )
+
+
+def _short(attack: str) -> str:
+    """An attack without its family, where a chart has little room."""
+    return words.friendly(attack).rsplit("/", 1)[-1]

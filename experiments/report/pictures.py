@@ -20,8 +20,8 @@ SHOWN = frozenset({"avatars", "digits", "mnist", "fashion-mnist", "cifar10"})
 GAIN = 10
 MOST_CELLS = 24
 RULE = (
-    "Chosen by rule, not by eye: at the largest bounded radius of each attack, the first image in the order of the data "
-    "that was right before and that the attack turned, and the first such image that withstood."
+    "Chosen by rule, not by eye: at the largest bounded radius of each attack, the first image in the order of the "
+    "data that was right before and that the attack turned, and the first such image that withstood."
 )
 
 
@@ -35,7 +35,7 @@ def strips(view: RunView) -> Markup:
     hidden = sorted({c.data.name for _, c in attacked if c.data.name not in SHOWN})
     withheld = (
         note(
-            f"No pictures of {', '.join(words.friendly(n) for n in hidden)} are shown, since they may show real people: "
+            f"No pictures of {', '.join(words.friendly(n) for n in hidden)} are shown, since they may show people: "
             f"the attacked images lie as PNG bytes in the folder images of the run {view.store.folder.name}."
         )
         if hidden

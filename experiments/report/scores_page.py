@@ -17,7 +17,8 @@ def page_of(result: "ScoresResult") -> str:
 
     test = ~result.scores.calibration
     real, fake = result.scores.score[test & ~result.scores.fake], result.scores.score[test & result.scores.fake]
-    facts = f"{len(real)} real and {len(fake)} fake images tested, {int(result.scores.calibration.sum())} rows for calibration"
+    held = int(result.scores.calibration.sum())
+    facts = f"{len(real)} real and {len(fake)} fake images tested, {held} rows for calibration"
     return document(
         f"Scores of {result.source}",
         tag("header", tag("p", "A detector's scores", class_="eyebrow"), tag("h1", result.source),
@@ -44,9 +45,7 @@ def _numbers(result: "ScoresResult") -> Markup:
     if result.calibration is None:
         shown.append(["calibration error", "not told", "the scores leave [0, 1], so they are no probabilities"])
     elif result.calibration.error is not None:
-        shown.append(
-            ["calibration error", f"{result.calibration.error:.3f}", "expected calibration error over 15 bins"]
-        )
+        shown.append(["calibration error", f"{result.calibration.error:.3f}", "expected over 15 bins of equal width"])
     return section(
         "numbers",
         "What the scores say",

@@ -167,9 +167,9 @@ def matrix(view: RunView) -> Markup:
         "matrix",
         "What each defense withstands",
         note(
-            "Share of all images that stay right under the worst of the attacks, image by image, with its 95% interval. "
-            "Oblivious: the attacker knew nothing of the defense. Transfer: images made on another network. Adaptive: "
-            "the worst of everything, the attacks that knew the whole pipeline among them.",
+            "Share of all images that stay right under the worst of the attacks, image by image, with its 95% "
+            "interval. Oblivious: the attacker knew nothing of the defense. Transfer: images made on another network. "
+            "Adaptive: the worst of everything, the attacks that knew the whole pipeline among them.",
             " Where a detector stands, the large number is the share right, or adversarial and rejected, with false "
             "alarms on clean images charged; the share right and accepted is below it." if rejecting else None,
         ),
@@ -178,7 +178,7 @@ def matrix(view: RunView) -> Markup:
 
 
 def _block(key: tuple[Any, ...], lines: Sequence[MatrixLine]) -> Markup:
-    data, split, target, goal, norm = key
+    data, _, target, goal, norm = key
     caption = f"{words.friendly(data)} · {words.friendly(target)} · {goal}" + (f" · {norm}" if norm else "")
     body = []
     before = None

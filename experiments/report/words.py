@@ -36,7 +36,7 @@ def friendly(name: str) -> str:
         return f"folder {PurePath(name.removeprefix('folder:')).name}"
     if name.startswith(GIVEN):
         return f"{name.removeprefix(GIVEN)} (given)"
-    if name.startswith("/") or name.startswith("~"):
+    if name.startswith(("/", "~")):
         return name.rsplit("/", 1)[-1]
     return name
 
