@@ -63,8 +63,20 @@ class Evaluation:
         return build(self.store, path)
 
     def __str__(self) -> str:
-        lines = [self.rates.to_string(index=False)]
-        lines += [f"warning {w.number}: {w.detail}" for w in self.warnings]
+        table = self.rates
+        shown = pd.DataFrame(
+            {
+                "attack": [f"{a} {g}".strip() or "none" for a, g in zip(table["attack"], table["attack_args"])],
+                "budget": [f"{b} {r}".strip() for b, r in zip(table["budget"], table["radius"])],
+                "defense": [d.removeprefix(GIVEN) or "none" for d in table["defense"]],
+                "knowledge": table["knowledge"],
+                "clean accuracy": _percent(table, "clean_accuracy"),
+                "robust accuracy": _percent(table, "robust_accuracy"),
+                "n": table["n"],
+            }
+        )
+        lines = [shown.to_string(index=False)]
+        lines += [f"warning {w.number}, {w.title}: {w.detail}" for w in self.warnings]
         return "\n".join(lines)
 
 
@@ -142,6 +154,12 @@ def evaluate(
     )
     folder = Path(tempfile.mkdtemp(prefix="advgen-")) if out is None else Path(out)
     return Evaluation(run(study, folder, assembly=assembly))
+
+
+def _percent(table: pd.DataFrame, rate: str) -> list[str]:
+    """A rate with its interval, in percent."""
+    columns = (table[rate], table[f"{rate}_low"], table[f"{rate}_high"])
+    return ["–" if pd.isna(v) else f"{v:.1%} [{low:.1%}, {high:.1%}]" for v, low, high in zip(*columns)]
 
 
 def _slice(
