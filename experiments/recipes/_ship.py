@@ -39,7 +39,9 @@ SHIPPED: Mapping[str, Shipped] = {
         seed=1,
     ),
     "avatars_attributes_32": Shipped("avatars_attributes"),
-    "dae_avatars_32": Shipped("dae", {"name": "dae_avatars_32", "classifier": "avatars_identity_32"} | {"epochs": 8}),
+    "dae_avatars_32": Shipped(
+        "dae", {"name": "dae_avatars_32", "size": 32, "classifier": "avatars_identity_32", "epochs": 8}
+    ),
     "perceptual_embedded": Shipped("perceptual_embedded"),
 }
 

@@ -104,7 +104,7 @@ class _Run:
     ) -> None:
         from lightning_fabric import Fabric
 
-        self.device = choose(device).device
+        self.device = choose(str(device)).device
         self.fabric = Fabric(
             accelerator=self.device.type, devices=1 if self.device.index is None else [self.device.index]
         )

@@ -34,7 +34,7 @@ class AvatarsAttributes:
     images: int = 0  # of the train split; 0 = the data set's own number
     attributes: tuple[str, ...] = ()  # which; empty = all that the avatars know
     width: int = 16  # channels of the first layer
-    epochs: int = 8
+    epochs: int = 16
     learning_rate: float = 4e-3  # of AdamW, at its peak
     name: str | None = None  # of the checkpoint; None = avatars_attributes_SIZE
 

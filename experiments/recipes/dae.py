@@ -35,7 +35,7 @@ MSE_SHARE = 1.0  # weight of the mean squared error beside the perceptual distan
 @dataclass(frozen=True)
 class DAE:
     data: str = "avatars"  # name of a data set, or folder:PATH
-    size: int | None = 32  # pixels, both sides; None = as the data set is
+    size: int | None = None  # pixels, both sides; None = as the data set is
     sigma: float = 0.1  # standard deviation of the noise, in units of [0, 1]
     loss: Literal["mse", "lpips"] = "mse"
     net: str = "embedded"  # backbone of the perceptual loss
@@ -80,8 +80,8 @@ class DAE:
         return make(training, Work(out, seed, device, resume, limit, meter))
 
     def _name(self, seed: int) -> str:
-        data = re.sub(r"[^a-z0-9]+", "_", self.data.lower()).strip("_")
-        return f"dae_{data}_{self.size or 'own'}_{self.loss}_s{self.sigma:g}_w{self.width}_seed{seed}"
+        data = re.sub(r"[^a-z0-9]+", "_", self.data.lower()).strip("_") + (f"_{self.size}" if self.size else "")
+        return f"dae_{data}_{self.loss}_s{self.sigma:g}_w{self.width}_seed{seed}"
 
     def _loss(self) -> Callable[[nn.Module, tuple[Tensor, ...]], Tensor]:
         if self.loss == "mse":

@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 
 from advgen.core import checkpoints, registry
-from advgen.core.errors import BadArgument, MissingFile
+from advgen.core.errors import BadArgument, MissingFile, UnknownName
 from advgen.core.meter import Meter
 from advgen.core.specs import Card
 from advgen.experiments.recipes import _make
@@ -142,3 +142,26 @@ def test_a_recipe_whose_data_must_be_brought_says_so(tmp_path, monkeypatch):
 def test_noise_that_cannot_be_is_refused(tmp_path, sigma):
     with pytest.raises(BadArgument, match="sigma"):
         train(tmp_path, "dae", data="digits", size=None, sigma=sigma)
+
+
+@pytest.mark.parametrize("recipe", ["mnist_classifier", "fashion_classifier", "cifar10_classifier"])
+def test_recipes_on_real_data_run(tmp_path, shared_data, monkeypatch, recipe):
+    monkeypatch.setenv("ADVGEN_DATA", str(shared_data))
+    card = train(tmp_path, recipe, limit=3)
+    assert card.name == recipe
+    assert card.metrics["clean accuracy"]["n"] >= 1000
+
+
+@pytest.mark.slow
+def test_recipes_on_avatars_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("ADVGEN_CACHE", str(tmp_path))
+    person = train(tmp_path, "avatars_identity", limit=2, images=128, identities=10, architecture="resnet-b")
+    assert person.args["network.architecture"] == "resnet-b"
+    worn = train(tmp_path, "avatars_attributes", limit=2, images=128, attributes=("glasses", "hat"))
+    assert {"accuracy glasses", "accuracy hat"} <= set(worn.metrics)
+    assert zoo_load(str(tmp_path / "avatars_attributes_32.safetensors"))[1].args["network.decision"] == "sign"
+
+
+def test_an_attribute_that_avatars_do_not_have_is_refused(tmp_path):
+    with pytest.raises(UnknownName, match="glasses"):
+        train(tmp_path, "avatars_attributes", attributes=("glases",))
