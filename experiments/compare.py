@@ -125,11 +125,11 @@ def _row_by_row(a: pd.DataFrame, b: pd.DataFrame, shared: set[str]) -> tuple[lis
 
 def _differs(left: pd.Series, right: pd.Series) -> np.ndarray:
     """Mask (N,): not the same value, where missing equals missing."""
-    nothing = left.isna().to_numpy() & right.isna().to_numpy()
-    one = left.isna().to_numpy() ^ right.isna().to_numpy()
-    unlike = (left.astype(object).to_numpy() != right.astype(object).to_numpy()) if len(left) else np.zeros(0, bool)
-    unlike = np.array([v is not pd.NA and bool(v) for v in unlike], dtype=bool)
-    return (unlike | one) & ~nothing
+    no_left, no_right = left.isna().to_numpy(), right.isna().to_numpy()
+    both = ~no_left & ~no_right
+    unlike = no_left ^ no_right
+    unlike[both] = left.astype(object).to_numpy()[both] != right.astype(object).to_numpy()[both]
+    return unlike
 
 
 def _plain(value: Any) -> Any:

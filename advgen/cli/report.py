@@ -71,7 +71,9 @@ def _print_way(sample: str, steps: "list[Step]") -> None:
         if attacked:
             headings = ["attack", "budget", "knowledge", "said", "float", "saved", "jpeg75", "Linf", "L2", "LPIPS",
                         "alarm", "forwards", "seconds", "error"]  # fmt: skip
-            print_table(headings, [_line(s) for s in attacked])
+            table = [_line(s) for s in attacked]
+            told = [i for i in range(len(headings)) if any(line[i] not in ("", "–") for line in table)]
+            print_table([headings[i] for i in told], [[line[i] for i in told] for line in table])
 
 
 def _line(s: "Step") -> list[str]:

@@ -73,10 +73,12 @@ def _series(label: str, kind: str, lines: Sequence[MatrixLine]) -> Series | None
 
 def distances(view: RunView) -> Markup:
     """How visible each attack is (median LPIPS) against how often it succeeds, between everyday changes."""
+    title = "Success against perceptual distance"
+    if view.table.empty:
+        return section("distances", title, note("No cell has finished."))
     table_ = view.table
     attacked = table_[(table_["attack"] != "") & (table_["attack"] != "worst case") & ~table_["control"]]
     attacked = attacked[attacked["median_lpips"].notna() & attacked["success_on_correct"].notna()]
-    title = "Success against perceptual distance"
     if attacked.empty:
         return section("distances", title, note("No LPIPS was measured."))
     nets = ", ".join(sorted({str(n) for n in view.rows["lpips_net"].dropna().unique()}))

@@ -62,11 +62,11 @@ class RunView:
 
     @cached_property
     def table(self) -> pd.DataFrame:
-        return rates_table(self.rows)
+        return rates_table(self.rows) if len(self.rows) else pd.DataFrame()
 
     @cached_property
     def matrix(self) -> list[MatrixLine]:
-        return knowledge_matrix(self.rows)
+        return knowledge_matrix(self.rows) if len(self.rows) else []
 
     def classes(self, key: str) -> list[str]:
         """The class names of a cell's target."""
