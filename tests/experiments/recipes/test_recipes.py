@@ -1,6 +1,8 @@
 """Whole recipes, cut short: what they leave behind, and what may not influence it."""
 
 import json
+import os
+import signal
 
 import pytest
 import torch
@@ -10,7 +12,8 @@ from advgen.core import checkpoints, registry
 from advgen.core.errors import BadArgument, MissingFile, UnknownName
 from advgen.core.meter import Meter
 from advgen.core.specs import Card
-from advgen.experiments.recipes import _make
+from advgen.experiments.recipes import _classify, _make
+from advgen.experiments.recipes._augment import augmented
 from advgen.experiments.recipes._classify import correct
 from advgen.experiments.recipes._make import load_splits
 from advgen.zoo.load import zoo_load
@@ -94,6 +97,24 @@ def test_wrong_test_labels_do_not_change_the_chosen_weights(trained, tmp_path, m
     assert card.metrics["clean accuracy"]["value"] < trained[1].metrics["clean accuracy"]["value"]
 
 
+@pytest.mark.parametrize("step", [7, 16])
+def test_an_interrupted_recipe_goes_on_to_the_same_file(trained, tmp_path, monkeypatch, step):
+    calls = []
+
+    def interrupting(images, how):
+        calls.append(how)
+        if len(calls) == step:
+            os.kill(os.getpid(), signal.SIGINT)
+        return augmented(images, how)
+
+    monkeypatch.setattr(_classify, "augmented", interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["digits_classifier.state.safetensors"]
+    assert train(tmp_path, resume=True).file_hash == trained[1].file_hash
+    assert len(calls) == LIMIT
+
+
 def test_a_finished_checkpoint_is_kept_when_resuming_and_made_anew_for_other_arguments(trained, tmp_path):
     _, card, _ = trained
     first = train(tmp_path)
@@ -165,3 +186,10 @@ def test_recipes_on_avatars_run(tmp_path, monkeypatch):
 def test_an_attribute_that_avatars_do_not_have_is_refused(tmp_path):
     with pytest.raises(UnknownName, match="glasses"):
         train(tmp_path, "avatars_attributes", attributes=("glases",))
+
+
+def test_the_denoising_recipe_can_be_trained_on_perceptual_distance(tmp_path):
+    card = train(tmp_path, "dae", limit=20, data="digits", size=None, loss="lpips", seed=2)
+    assert card.name == "dae_digits_lpips_s0.1_w4_seed2"
+    other = train(tmp_path, "dae", limit=20, data="digits", size=None, loss="mse", seed=2)
+    assert other.file_hash != card.file_hash
