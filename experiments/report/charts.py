@@ -78,20 +78,18 @@ def points(series: Sequence[Series], marks: Sequence[Mark], *, title: str, x_lab
     """Shares against a distance on a logarithmic axis, with yardsticks as upright lines."""
     places = [x for s in series for x in s.x if x > 0] + [m.x for m in marks if m.x > 0]
     low, high = (min(places) / 1.5, max(places) * 1.5) if places else (0.001, 1.0)
-    axes = Axes(low, high, log=True, right=150, top=22, width=720, height=330)
+    top = 30 + 14 * len(marks)
+    axes = Axes(low, high, log=True, right=190, top=top, width=820, height=310 + top)
     drawn = [_grid(axes), _x_axis(axes, _log_ticks(low, high), x_label)]
-    for mark in sorted(marks, key=lambda m: m.x):
-        x = axes.x(mark.x)
-        drawn.append(tag("line", x1=x, x2=x, y1=axes.top, y2=axes.height - BOTTOM, class_="mark"))
-        # upright, so that near yardsticks do not write over each other
-        drawn.append(
-            tag("text", mark.label, x=x - 4, y=axes.top + 2, class_="mark-label", text_anchor="end",
-                transform=f"rotate(-90 {x - 4} {axes.top + 2})")
-        )  # fmt: skip
+    for k, mark in enumerate(sorted(marks, key=lambda m: m.x)):
+        # a row for each, so that near yardsticks do not write over each other
+        x, y = axes.x(mark.x), 12 + 14 * k
+        drawn.append(tag("line", x1=x, x2=x, y1=y - 8, y2=axes.height - BOTTOM, class_="mark"))
+        drawn.append(tag("text", f"{mark.label} {mark.x:.2g}", x=x + 5, y=y, class_="mark-label"))
     drawn += [_line(axes, s) for s in series if len(s.x) > 1]
     drawn += [_markers(axes, s) for s in series]
     drawn += _end_labels(axes, series)
-    drawn.append(tag("text", y_label, x=LEFT, y=12, class_="axis"))
+    drawn.append(tag("text", y_label, x=0, y=axes.top - 8, class_="axis"))
     return _svg(axes, title, drawn)
 
 

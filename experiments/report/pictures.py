@@ -20,13 +20,14 @@ SHOWN = frozenset({"avatars", "digits", "mnist", "fashion-mnist", "cifar10"})
 GAIN = 10
 MOST_CELLS = 24
 RULE = (
-    "Chosen by rule, not by eye: at the largest bounded radius of each attack, the first image in the order of the "
-    "data that was right before and that the attack turned, and the first such image that withstood."
+    "Chosen by rule, not by eye: of each attack the largest radius at which it turned some images and others withstood "
+    "(else the largest); there the first image in the order of the data that was right before and was turned, and the "
+    "first such image that withstood."
 )
 
 
 def strips(view: RunView) -> Markup:
-    """Two samples of each cell at its largest radius."""
+    """Two samples of each attack on each pipeline."""
     title = "Pictures"
     attacked = [(k, c) for k, (c, _) in view.cells.items() if c.attack is not None]
     if not attacked:
@@ -62,21 +63,28 @@ def strips(view: RunView) -> Markup:
 
 
 def _chosen(view: RunView, cells: list[tuple[str, Cell]]) -> list[str]:
-    """The cell with the largest bounded radius of each attack on each pipeline."""
+    """A cell of each attack on each pipeline: the largest radius that left some images right, else the largest."""
     rows = view.rows.drop_duplicates("cell_key").set_index("cell_key")
     rows = rows.loc[[k for k, _ in cells]] if cells else rows.iloc[:0]
     rows = rows[~is_control(rows)]
     same = ["data", "target", "goal", "defense", "attack", "attack_args", "knowledge", "budget", "surrogate", "seed"]
-    ordered = rows.sort_values([*same, "radius_value"])
+    both = pd.Series({key: all(len(some) for some in _sides(view, str(key))) for key in rows.index}, dtype=bool)
+    ordered = rows.assign(both=both).sort_values([*same, "both", "radius_value"])
     return [str(k) for k in ordered.reset_index().drop_duplicates(same, keep="last")["cell_key"]]
+
+
+def _sides(view: RunView, key: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows that were right before: those that the attack turned, and those that withstood."""
+    rows = view.rows[(view.rows["cell_key"] == key).to_numpy()]
+    rows = rows[rates.measured(rows)]
+    right = rows[rates.outcome(rows, "clean_accuracy") == 1]
+    won = rates.outcome(right, "success") >= 0.5
+    return right[won], right[~won]
 
 
 def _cell(view: RunView, key: str) -> list[Markup]:
     cell, meta = view.cells[key]
-    rows = view.rows[(view.rows["cell_key"] == key).to_numpy() & rates.measured(view.rows)]
-    right = rows[rates.outcome(rows, "clean_accuracy") == 1]
-    won = rates.outcome(right, "success") >= 0.5
-    turned, withstood = right[won], right[~won]
+    turned, withstood = _sides(view, key)
     return [
         drawn
         for which, some in (("turned", turned), ("withstood", withstood))

@@ -48,7 +48,23 @@ def head(view: RunView) -> Markup:
         )
         if missing > 0
         else None,
+        _in_short(view),
     )
+
+
+def _in_short(view: RunView) -> Markup | None:
+    """Verdicts and warnings in a line each, for the first look."""
+    if view.observed is None:
+        return None
+    found = [v.status for v in view.observed.verdicts]
+    told = [
+        tag("a", f"{SIGN[s].split()[0]} {found.count(s)} {s}", href="#claims", class_=s) for s in SIGN if s in found
+    ]
+    raised = [
+        tag("a", f"! {w.number} {w.title}", href=f"#warning-{w.number}", class_="raised")
+        for w in view.observed.checks.warnings
+    ]
+    return tag("p", told, raised or tag("span", "no warning"), class_="short")
 
 
 def verdicts(view: RunView) -> Markup:
@@ -73,7 +89,7 @@ def verdicts(view: RunView) -> Markup:
 def _verdict(v: Verdict) -> Markup:
     shown = []
     if v.value is not None and v.interval is not None:
-        shares = v.claim.metric in SHARES
+        shares = v.claim.metric in SHARES and v.claim.metric != "auc"
         what = v.claim.metric.replace("_", " ") + (", difference" if v.claim.versus is not None else "")
         shown.append(f"{what} {_metric(v.value, shares)} [{_metric(v.interval[0], shares, bare=True)}, "
                      f"{_metric(v.interval[1], shares, bare=True)}]")  # fmt: skip
@@ -98,7 +114,7 @@ def _verdict(v: Verdict) -> Markup:
 
 def _metric(value: float, share: bool, *, bare: bool = False) -> str:
     if not share:
-        return words.number(value)
+        return words.number(value, 4)
     return f"{100 * value:.1f}" if bare else f"{100 * value:.1f}%"
 
 
@@ -179,7 +195,9 @@ def matrix(view: RunView) -> Markup:
 
 def _block(key: tuple[Any, ...], lines: Sequence[MatrixLine]) -> Markup:
     data, _, target, goal, norm = key
-    caption = f"{words.friendly(data)} · {words.friendly(target)} · {goal}" + (f" · {norm}" if norm else "")
+    caption = f"{words.friendly(data)} · {words.friendly(target)} · {goal}" + (
+        f" · {norm}" if norm else " · smallest change, at any distance"
+    )
     body = []
     before = None
     for line in lines:
@@ -189,7 +207,8 @@ def _block(key: tuple[Any, ...], lines: Sequence[MatrixLine]) -> Markup:
         name = [words.defense(line.defense), tag("br") if stamp else None, stamp] if first else ""
         cells = [
             tag("td", line.radius or "any"),
-            tag("td", _value(line.clean)),
+            # the clean images are the same at every radius
+            tag("td", _value(line.clean) if first else None, class_="clean"),
             *(tag("td", _standing(s, line.rejects), class_=k) for k, s in
               (("oblivious", line.oblivious), ("transfer", line.transfer), ("adaptive", line.adaptive))),
         ]  # fmt: skip
@@ -204,14 +223,16 @@ def _block(key: tuple[Any, ...], lines: Sequence[MatrixLine]) -> Markup:
     )
 
 
-def _value(rate: Rate) -> list[Markup | str | None]:
+def _value(rate: Rate, more: str = "") -> list[Markup | str | None]:
     if rate.value is None:
         return [tag("span", "no image has a result", class_="missing")]
     style = f"--low:{100 * rate.low:.1f}%;--high:{100 * rate.high:.1f}%;--at:{100 * rate.value:.1f}%"
     return [
         tag("span", words.percent(rate.value), class_="value"),
+        " ",
+        tag("span", words.interval(rate.low, rate.high), class_="interval"),
         tag("span", tag("i"), tag("b"), class_="span", style=style, aria_hidden="true"),
-        tag("small", f"{words.interval(rate.low, rate.high)} n = {rate.n}"),
+        tag("small", " · ".join([f"n = {rate.n}", *([more] if more else [])])),
     ]
 
 
@@ -219,9 +240,10 @@ def _standing(standing: Standing, rejects: bool) -> list[Any]:
     if standing.missing:
         return [tag("span", standing.missing, class_="missing")]
     return [
-        _value(standing.joint),
+        _value(
+            standing.joint, "1 attack" if len(standing.attacks) == 1 else f"worst of {len(standing.attacks)} attacks"
+        ),
         tag("small", f"right and accepted {words.told(standing.robust)}") if rejects else None,
-        tag("small", f"worst of {words.counted(len(standing.attacks), 'attack')}"),
         tag("small", f"{standing.incomplete} images without every result left out") if standing.incomplete else None,
     ]
 
