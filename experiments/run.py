@@ -65,7 +65,7 @@ def run(
     """
     where = choose(device) if assembly is None else Device(str(assembly.device), "given by the caller")
     store = Store(folder)
-    threads = torch.get_num_threads()
+    threads = torch.get_num_threads() if workers <= 1 else max(1, torch.get_num_threads() // workers)
     store.begin(
         study,
         plan={"batch_size": batch_size, "threads": threads},

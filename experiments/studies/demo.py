@@ -9,7 +9,7 @@ DESCRIPTION = (
     "Small networks on procedural portraits (who is it?) and on digits, attacked with one step, with many, and through "
     "the defense itself. The claims rest on avatars and digits alone."
 )
-COUNT = 96
+COUNT = 64
 PGD = {"name": "image/pgd", "args": {"steps": 20}}
 FALSE_ALARMS = 0.05
 
@@ -21,8 +21,8 @@ def study() -> Study:
             "question": QUESTION,
             "description": DESCRIPTION,
             "grids": [
-                _grid("avatars", 32, "avatars_identity_32", ("2/255", "4/255", "8/255"), "avatars_identity_32_b"),
-                _grid("digits", None, "digits_classifier", ("8/255", "16/255", "32/255"), None),
+                _grid("avatars", 32, "avatars_identity_32", ("4/255", "8/255"), "avatars_identity_32_b"),
+                _grid("digits", None, "digits_classifier", ("16/255", "32/255"), None),
             ],
             "claims": [
                 *_claims("avatars", "8/255"),
