@@ -214,18 +214,20 @@ def _end_labels(axes: Axes, series: Sequence[Series]) -> list[Markup]:
 def _labels(axes: Axes, wanted: Sequence[tuple[str, str, float, float]]) -> list[Markup]:
     """Labels at the right of the plot, pushed apart where they would touch, each with a thin leader."""
     gap = 13.0
-    placed: list[tuple[float, float, float, str, str]] = []
-    at = -math.inf
-    for label, kind, x, y in sorted(wanted, key=lambda w: -w[3]):
-        at = max(axes.y(y), at + gap)
-        placed.append((at, axes.x(x), axes.y(y), label, kind))
-    over = (placed[-1][0] if placed else 0) - (axes.height - BOTTOM)
-    up = max(over, 0.0)
+    ordered = sorted(wanted, key=lambda w: -w[3])
+    places = [axes.y(w[3]) for w in ordered]
+    for k in range(1, len(places)):
+        places[k] = max(places[k], places[k - 1] + gap)
+    lowest = float(axes.height - BOTTOM)
+    for k in reversed(range(len(places))):
+        places[k] = min(places[k], lowest)
+        lowest = places[k] - gap
     drawn = []
     start = axes.width - axes.right + 8
-    for where, x, y, label, kind in placed:
-        drawn.append(tag("path", d=f"M{min(x + 5, start - 2)} {y}L{start - 2} {where - up:.1f}", class_="leader"))
-        drawn.append(tag("text", label, x=start, y=f"{where - up + 4:.1f}", class_=f"label {kind}"))
+    for where, (label, kind, at_x, at_y) in zip(places, ordered, strict=True):
+        x, y = axes.x(at_x), axes.y(at_y)
+        drawn.append(tag("path", d=f"M{min(x + 5, start - 2)} {y}L{start - 2} {where:.1f}", class_="leader"))
+        drawn.append(tag("text", label, x=start, y=f"{where + 4:.1f}", class_=f"label {kind}"))
     return drawn
 
 

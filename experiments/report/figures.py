@@ -209,9 +209,7 @@ def _readings(block: Sequence[Reading]) -> Markup:
         "div",
         table(headings, body, numeric=range(3, len(headings))),
         note("Refused: " + " ".join(s[:1].upper() + s[1:] for s in refused)) if refused else None,
-        note(
-            f"Rejected: at the study's own threshold, set for {', '.join(wanted)} false alarms on the calibration split."
-        )
+        note(f"Rejected: at the study's own threshold, set for {', '.join(wanted)} false alarms on calibration images.")
         if wanted
         else None,
     )

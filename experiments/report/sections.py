@@ -89,8 +89,11 @@ def verdicts(view: RunView) -> Markup:
 def _verdict(v: Verdict) -> Markup:
     shown = []
     if v.value is not None and v.interval is not None:
-        shares = v.claim.metric in SHARES and v.claim.metric != "auc"
-        what = v.claim.metric.replace("_", " ") + (", difference" if v.claim.versus is not None else "")
+        area = v.claim.metric == "auc"
+        shares = v.claim.metric in SHARES and not area
+        what = (
+            "AUC" if area else v.claim.metric.replace("_", " ") + (", difference" if v.claim.versus is not None else "")
+        )
         shown.append(f"{what} {_metric(v.value, shares)} [{_metric(v.interval[0], shares, bare=True)}, "
                      f"{_metric(v.interval[1], shares, bare=True)}]")  # fmt: skip
         shown.append(f"wanted {v.claim.relation} {_metric(v.claim.margin, shares)}")
@@ -206,10 +209,10 @@ def _block(key: tuple[Any, ...], lines: Sequence[MatrixLine]) -> Markup:
         stamp = tag("span", "non-adaptive", class_="stamp") if line.non_adaptive and first else None
         name = [words.defense(line.defense), tag("br") if stamp else None, stamp] if first else ""
         cells = [
-            tag("td", line.radius or "any"),
+            tag("td", line.radius or "any", data_label="radius"),
             # the clean images are the same at every radius
-            tag("td", _value(line.clean) if first else None, class_="clean"),
-            *(tag("td", _standing(s, line.rejects), class_=k) for k, s in
+            tag("td", _value(line.clean) if first else None, class_="clean", data_label="clean accuracy"),
+            *(tag("td", _standing(s, line.rejects), class_=k, data_label=k) for k, s in
               (("oblivious", line.oblivious), ("transfer", line.transfer), ("adaptive", line.adaptive))),
         ]  # fmt: skip
         body.append(tag("tr", tag("th", name, scope="row"), cells, class_="first" if first else None))

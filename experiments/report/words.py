@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from collections.abc import Sequence
 from pathlib import PurePath
 from typing import Any
@@ -42,7 +43,13 @@ def friendly(name: str) -> str:
 
 
 def defense(name: str) -> str:
-    return friendly(name) if name else "no defense"
+    """A defense with its arguments in words: "detect/magnet (fpr 0.05)"."""
+    if not name:
+        return "no defense"
+    return " + ".join(
+        re.sub(r"\((.*)\)$", lambda found: f" ({found[1].replace('=', ' ')})", friendly(part))
+        for part in name.split("+")
+    )
 
 
 def attack(name: str, args: str = "") -> str:
