@@ -46,7 +46,7 @@ def attack_images(
     say: Callable[[str], None] = lambda sentence: None,
     tell: Callable[[Progress], None] = lambda progress: None,
 ) -> Store:
-    """Attacks images and writes them under `folder`/images, with `folder`/table.csv and a run to report on."""
+    """Attacks images; writes `folder`/images, `folder`/table.csv and `folder`/run, a run like any other."""
     for kind, part in [("attacks", a) for a in attacks] + [("defenses", p) for d in defenses for p in d]:
         check_part(kind, part)
     assembly = Assembly(choose(device))
@@ -80,8 +80,8 @@ def attack_images(
         },
         "attack",
     )
-    store = run(study, folder, assembly=assembly, tell=tell)
-    _export(store)
+    store = run(study, Path(folder) / "run", assembly=assembly, tell=tell)
+    _export(store, Path(folder))
     return store
 
 
@@ -101,13 +101,12 @@ def _entry(part: Part) -> dict[str, object]:
     return {"name": part.name, "args": dict(part.args)}
 
 
-def _export(store: Store) -> None:
+def _export(store: Store, folder: Path) -> None:
     """PNG files in a folder for each attack, and the table."""
     rows = store.rows()
     attacked = rows[rows["attack"] != ""]
     lines = [TABLE, *attacked[list(TABLE)].astype(object).where(attacked[list(TABLE)].notna(), "").to_numpy().tolist()]
-    store.folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(store.folder / "table.csv", _csv(lines).encode())
+    write_atomically(folder / "table.csv", _csv(lines).encode())
     for _, cell, meta in store.cells():
         if cell.attack is None:
             continue
@@ -118,7 +117,7 @@ def _export(store: Store) -> None:
         for one in store.images(meta["attack_key"]):
             if one.png is not None:
                 inside = one.sample_id.split("/", 2)[-1]
-                path = store.folder / "images" / name / f"{Path(inside).with_suffix('')}.png"
+                path = folder / "images" / name / f"{Path(inside).with_suffix('')}.png"
                 pictures.save_png(pictures.from_png_bytes(one.png, channels=_channels(one.png)), path)
 
 
