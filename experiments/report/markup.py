@@ -75,9 +75,9 @@ def scrolling(*children: Child) -> Markup:
     return tag("div", *children, class_="scroll", tabindex="0", role="region", aria_label="table")
 
 
-def folded(summary: Child, *children: Child, open: bool = False) -> Markup:
-    """What is there for who wants it."""
-    return tag("details", tag("summary", summary), *children, open=open)
+def folded(summary: Child, *children: Child, open: bool = False, printed: bool = True) -> Markup:
+    """What is there for who wants it; unfolded on paper, unless it would not fit there."""
+    return tag("details", tag("summary", summary), *children, open=open, class_=None if printed else "unprinted")
 
 
 def note(*children: Child) -> Markup:

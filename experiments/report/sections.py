@@ -256,12 +256,12 @@ def _portfolios(lines: Sequence[MatrixLine]) -> Markup:
     body = []
     for line in lines:
         for name, alone, unique in line.adaptive.shares or line.oblivious.shares or line.transfer.shares:
-            shown, _, rest = name.partition(" {")
-            text = words.friendly(shown) if rest == "" else f"{words.friendly(shown)} {{{rest}"
+            text = words.attack_label(name)
             body.append([words.defense(line.defense), line.radius or "any", text, f"{alone:.1%}", f"{unique:.1%}"])
     return folded(
         "Which attack breaks what",
         table(["defense", "radius", "attack", "breaks alone", "only it breaks"], body, numeric=(3, 4)),
+        printed=False,
     )
 
 
@@ -286,11 +286,12 @@ def full_table(view: RunView) -> Markup:
             "Success is judged on the saved 8-bit image. Four denominators: clean and robust accuracy and success are "
             "over all images, success on those right before over n right. Distances are medians."
         ),
-        folded(f"Table of {words.counted(len(ours), 'line')}", _rates(ours, shown)),
+        folded(f"Table of {words.counted(len(ours), 'line')}", _rates(ours, shown), printed=False),
         folded(
             f"Controls ({len(controls)}): random noise, and an attack without a bound",
             note("They show that the machinery works, and are in no worst case."),
             _rates(controls, shown),
+            printed=False,
         )
         if len(controls)
         else None,
@@ -311,7 +312,7 @@ def _rates(lines: pd.DataFrame, shown: Sequence[tuple[str, str]]) -> Markup:
                 told if line["attack"] else "",
                 f"{line['budget']} {line['radius']}".strip(),
                 words.defense(line["defense"]),
-                *(words.friendly(str(line[c])) for c in several),
+                *("" if c == "training_seed" and line[c] < 0 else words.friendly(str(line[c])) for c in several),
                 str(line["n"]),
                 words.number(line["n_correct"], 4),
                 *(_rate_cell(line, name) for _, name in shown),

@@ -58,6 +58,16 @@ def attack(name: str, args: str = "") -> str:
     return (friendly(name) if name else "clean") + (f" ({shown})" if shown else "")
 
 
+def attack_label(label: str) -> str:
+    """A label of a portfolio, `name {json} (knowledge)`, in words."""
+    name, brace, rest = label.partition(" {")
+    if not brace:
+        name, _, knowledge = label.rpartition(" (")
+        return f"{friendly(name)}, {knowledge.removesuffix(')')}"
+    args, _, knowledge = rest.rpartition("} (")
+    return f"{attack(name, '{' + args + '}')}, {knowledge.removesuffix(')')}"
+
+
 def arguments(args: str) -> str:
     """JSON arguments in words: "steps 40, loss margin"."""
     if not args:

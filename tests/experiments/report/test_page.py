@@ -123,7 +123,7 @@ def test_a_defense_without_adaptive_attack_is_stamped(page_text):
 def test_the_detector_is_read_by_area_and_refuses_what_it_cannot_carry(page_text):
     part = page_text[page_text.index('id="detectors"') :]
     assert "AUC" in part
-    assert "refused" in part
+    assert "Refused" in part
     assert "needs at least" in part
 
 
@@ -247,3 +247,25 @@ def test_json_of_the_page_is_json(made):
     from advgen.cli._report import as_json
 
     json.dumps(as_json(RunView(made.store), Path("x")), default=str)
+
+
+@pytest.mark.slow
+def test_a_phone_never_scrolls_sideways(made, page_text, tmp_path: Path):
+    browser = chromium()
+    if browser is None:
+        pytest.skip("needs chromium or google-chrome on the path")
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f'<iframe id=f style="width:375px;height:900px;border:0" src="{(made.store.folder / "report.html").as_uri()}">'
+        "</iframe><script>onload = () => { const page = f.contentDocument.documentElement;"
+        " document.title = page.scrollWidth + ' of ' + page.clientWidth }</script>"
+    )
+    done = subprocess.run(
+        [browser, "--headless=new", "--no-sandbox", "--disable-gpu", "--allow-file-access-from-files",
+         f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", frame.as_uri()],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    found = re.search(r"<title>(\d+) of (\d+)</title>", done.stdout)
+    assert found, done.stderr[-500:]
+    assert 300 < int(found[2]) <= 375
+    assert int(found[1]) <= int(found[2])
