@@ -1,7 +1,8 @@
 """Trains the shipped weights again: `python -m advgen.experiments.recipes._ship [NAME ...]`, all of them without names.
 
 On the same machine with one thread the files come out byte by byte the same. Each card says what its training cost:
-together 37 minutes on two cores that were shared with much other work. `perceptual_embedded` needs the files of its data.
+together 37 minutes on two cores that were shared with much other work. `perceptual_embedded` needs the pictures and
+the SqueezeNet file in `ADVGEN_DATA`.
 """
 
 import sys
