@@ -175,7 +175,10 @@ def _matrix_line(setting: Mapping[str, Any], group: pd.DataFrame) -> MatrixLine:
 def _standing(rows: pd.DataFrame, reason: str) -> Standing:
     if len(rows) == 0:
         return Standing(missing=reason)
-    joint, robust = rates.worst_case(rows, "joint"), rates.worst_case(rows, "robust_accuracy")
+    joint = rates.worst_case(rows, "joint")
+    # where nothing can be rejected the two are one
+    rejects = bool(rows["rejected"].notna().any() or rows["clean_rejected"].notna().any())
+    robust = rates.worst_case(rows, "robust_accuracy") if rejects else joint
     if joint.rate.n == 0:
         return Standing(missing="no sample has a result under every attack", incomplete=joint.incomplete)
     return Standing(

@@ -45,7 +45,7 @@ def strips(view: RunView) -> Markup:
     chosen = _chosen(view, allowed)
     groups: dict[tuple[str, str], list[Markup]] = {}
     for key in chosen[:MOST_CELLS]:
-        line = view.rows[view.rows["cell_key"] == key].iloc[0]
+        line = view.of(key).iloc[0]
         groups.setdefault((str(line["data"]), str(line["defense"])), []).extend(_cell(view, key))
     if not any(groups.values()):
         return section("pictures", title, withheld or note("No attacked image is stored."))
@@ -75,7 +75,7 @@ def _chosen(view: RunView, cells: list[tuple[str, Cell]]) -> list[str]:
 
 def _sides(view: RunView, key: str) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Rows that were right before: those that the attack turned, and those that withstood."""
-    rows = view.rows[(view.rows["cell_key"] == key).to_numpy()]
+    rows = view.of(key)
     rows = rows[rates.measured(rows)]
     right = rows[rates.outcome(rows, "clean_accuracy") == 1]
     won = rates.outcome(right, "success") >= 0.5

@@ -68,6 +68,14 @@ class RunView:
     def matrix(self) -> list[MatrixLine]:
         return knowledge_matrix(self.rows) if len(self.rows) else []
 
+    @cached_property
+    def _by_cell(self) -> dict[str, pd.DataFrame]:
+        return {str(key): rows for key, rows in self.rows.groupby("cell_key", sort=False)} if len(self.rows) else {}
+
+    def of(self, key: str) -> pd.DataFrame:
+        """The rows of one cell."""
+        return self._by_cell.get(key, self.rows.iloc[:0])
+
     def classes(self, key: str) -> list[str]:
         """The class names of a cell's target."""
         return [str(c) for c in self.cells[key][1].get("classes", ())]

@@ -168,7 +168,7 @@ def _places(view: RunView, cells: Sequence[str]) -> list[str]:
 
 def cell_name(view: RunView, key: str) -> str:
     """A cell in words."""
-    line = view.rows[view.rows["cell_key"] == key].iloc[0]
+    line = view.of(key).iloc[0]
     where = f" at {words.budget(line['budget'], line['radius'])}" if line["attack"] else ""
     behind = f" behind {words.defense(line['defense'])} ({line['knowledge']})" if line["defense"] else ""
     return f"{words.attack(line['attack'], line['attack_args'])}{where} on {words.friendly(line['target'])}{behind}"
@@ -338,7 +338,7 @@ def cost(view: RunView) -> Markup:
         if cell.attack is None or cell.attack.name.startswith(GIVEN) or meta.get("attack_key") in seen:
             continue
         seen.add(str(meta.get("attack_key")))
-        rows = view.rows[view.rows["cell_key"] == key]
+        rows = view.of(key)
         done = rows[(rows["error"].fillna("") == "").to_numpy()]
         if done.empty:
             continue
@@ -360,7 +360,7 @@ def cost(view: RunView) -> Markup:
                 "peak MiB", "n"]  # fmt: skip
     if not body:
         return section("cost", "Cost", note("No attack was made here: nothing was spent."))
-    total = sum(float(view.rows[view.rows["cell_key"] == k]["seconds"].fillna(0).sum()) for k in _made(view))
+    total = sum(float(view.of(k)["seconds"].fillna(0).sum()) for k in _made(view))
     return section(
         "cost",
         "Cost",
