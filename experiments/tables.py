@@ -5,7 +5,7 @@ worst case. Intervals are Wilson's where samples are independent; where an ident
 times, whole groups are resampled.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -113,22 +113,6 @@ def rates_table(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def brief(table: pd.DataFrame) -> pd.DataFrame:
-    """The few columns of `rates_table` that fit a terminal, each rate as one text."""
-    shown = table[~table["control"]]
-    text = pd.DataFrame(
-        {"defense": shown["defense"].replace("", "none"), "attack": shown["attack"].replace("", "clean")}
-    )
-    text["budget"] = (shown["budget"] + " " + shown["radius"]).str.strip()
-    text["knowledge"] = np.where(shown["attack"] == "", "", shown["knowledge"])
-    for name in ("clean_accuracy", "robust_accuracy", "success"):
-        text[name] = [
-            "" if np.isnan(v) else f"{100 * v:.1f}% [{100 * low:.1f}, {100 * high:.1f}]"
-            for v, low, high in zip(shown[name], shown[f"{name}_low"], shown[f"{name}_high"], strict=True)
-        ]
-    return text.assign(n=shown["n"])
-
-
 def knowledge_matrix(rows: pd.DataFrame) -> list[MatrixLine]:
     """Every defense at every budget against oblivious, transfer and adaptive attackers, undefended first.
 
@@ -232,8 +216,3 @@ def _three(name: str, found: Rate) -> dict[str, float]:
 def _median(values: np.ndarray) -> float:
     values = values[np.isfinite(values)]
     return float(np.median(values)) if len(values) else float("nan")
-
-
-def columns_of(table: pd.DataFrame, names: Sequence[str]) -> list[str]:
-    """Those of `names` in which the table has any value: empty columns are not worth a reader's eye."""
-    return [n for n in names if table[n].notna().any() and (table[n].astype(str) != "").any()]

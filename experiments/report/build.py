@@ -8,7 +8,7 @@ from pathlib import Path
 
 from advgen.core.errors import RunFolder, UserError
 from advgen.core.files import write_atomically
-from advgen.experiments.report import figures, pictures, sections
+from advgen.experiments.report import figures, made, pictures, sections
 from advgen.experiments.report.latex import matrix_tex
 from advgen.experiments.report.markup import Markup, join, note, section, tag
 from advgen.experiments.report.run import RunView
@@ -25,8 +25,8 @@ PARTS: tuple[tuple[str, str, Callable[[RunView], Markup]], ...] = (
     ("distances", "Distances", figures.distances),
     ("detectors", "Detectors", figures.detectors),
     ("pictures", "Pictures", pictures.strips),
-    ("cost", "Cost", sections.cost),
-    ("environment", "Environment", sections.environment),
+    ("cost", "Cost", made.cost),
+    ("environment", "Environment", made.environment),
 )
 
 
@@ -48,7 +48,7 @@ def build_view(view: RunView, path: str | Path | None = None) -> Path:
     page = store.folder / "report.html" if path is None else Path(path)
     before = "" if path is None else f"{page.stem}-"
     write_atomically(page, html(view).encode())
-    beside = {"study.yaml": sections.study_yaml(view).encode()}
+    beside = {"study.yaml": made.study_yaml(view).encode()}
     if len(view.rows):
         beside |= {
             "rows.csv": view.rows.to_csv(index=False).encode(),
@@ -65,8 +65,8 @@ def html(view: RunView) -> str:
     """The whole page."""
     if not view.study:
         raise RunFolder(f"{str(view.store.folder)!r} holds no study.json; it is no run folder.")
-    made = [_told(view, anchor, title, part) for anchor, title, part in PARTS]
-    there = [(anchor, title, drawn) for (anchor, title, _), drawn in zip(PARTS, made, strict=True) if drawn]
+    drawn_parts = [_told(view, anchor, title, part) for anchor, title, part in PARTS]
+    there = [(anchor, title, drawn) for (anchor, title, _), drawn in zip(PARTS, drawn_parts, strict=True) if drawn]
     return document(
         f"{view.study['name']}: {view.study['question']}",
         sections.head(view),

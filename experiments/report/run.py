@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from advgen.core.specs import Cell
+from advgen.core.specs import Cell, DataSpec
 from advgen.experiments.observed import Observed, observe
 from advgen.experiments.store import Store
 from advgen.experiments.tables import MatrixLine, knowledge_matrix, rates_table
@@ -51,13 +51,13 @@ class RunView:
         if self.observed is None:
             return pd.DataFrame()
         rows = self.observed.rows
-        slices: dict[tuple[str, str], set[str]] = {}
+        slices: dict[tuple[str, str], set[DataSpec]] = {}
         for cell, _ in self.cells.values():
-            slices.setdefault((cell.data.name, cell.data.split), set()).add(str(cell.data))
+            slices.setdefault((cell.data.name, cell.data.split), set()).add(cell.data)
         several = {key for key, (c, _) in self.cells.items() if len(slices[c.data.name, c.data.split]) > 1}
         if not several:
             return rows
-        exact = rows["cell_key"].map({key: str(self.cells[key][0].data) for key in several})
+        exact = rows["cell_key"].map({key: _exact(self.cells[key][0].data) for key in several})
         return rows.assign(data=exact.where(exact.notna(), rows["data"]))
 
     @cached_property
@@ -79,3 +79,9 @@ class RunView:
     def classes(self, key: str) -> list[str]:
         """The class names of a cell's target."""
         return [str(c) for c in self.cells[key][1].get("classes", ())]
+
+
+def _exact(spec: DataSpec) -> str:
+    """A slice with everything that tells it from others of its name."""
+    args = ", ".join(f"{k} {v}" for k, v in spec.args)
+    return f"{spec} ({args})" if args else str(spec)

@@ -1,7 +1,5 @@
-"""The parts of the page that are text and tables: head, verdicts, warnings, matrix, full table, cost, environment."""
+"""The parts of the page that are text and tables: head, verdicts, warnings, matrix, full table."""
 
-import json
-import shlex
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
@@ -9,7 +7,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from advgen.core.specs import GIVEN
 from advgen.experiments.checks import all_checks
 from advgen.experiments.claims import SHARES, Verdict
 from advgen.experiments.report import words
@@ -19,7 +16,6 @@ from advgen.experiments.stats import Rate
 from advgen.experiments.tables import WORST_CASE, MatrixLine, Standing
 
 SIGN = {"supported": "✓ supported", "refuted": "✗ refuted", "undecided": "? undecided", "untestable": "– untestable"}
-COMMANDS = ("run", "judge", "demo")
 
 
 def head(view: RunView) -> Markup:
@@ -310,7 +306,7 @@ def _rates(lines: pd.DataFrame, shown: Sequence[tuple[str, str]]) -> Markup:
             [
                 line["attack"] if line["attack"] == WORST_CASE else words.attack(line["attack"], line["attack_args"]),
                 told if line["attack"] else "",
-                f"{line['budget']} {line['radius']}".strip(),
+                tag("span", f"{line['budget']} {line['radius']}".strip(), class_="whole"),
                 words.defense(line["defense"]),
                 *("" if c == "training_seed" and line[c] < 0 else words.friendly(str(line[c])) for c in several),
                 str(line["n"]),
@@ -328,112 +324,3 @@ def _rate_cell(line: dict[str, Any], name: str) -> list[Markup | str]:
     if np.isnan(line[name]):
         return [words.NONE]
     return [words.percent(line[name]), tag("small", words.interval(line[f"{name}_low"], line[f"{name}_high"]))]
-
-
-def cost(view: RunView) -> Markup:
-    """What each attack took; images that several cells share were made once."""
-    seen: set[str] = set()
-    body = []
-    for key, (cell, meta) in view.cells.items():
-        if cell.attack is None or cell.attack.name.startswith(GIVEN) or meta.get("attack_key") in seen:
-            continue
-        seen.add(str(meta.get("attack_key")))
-        rows = view.of(key)
-        done = rows[(rows["error"].fillna("") == "").to_numpy()]
-        if done.empty:
-            continue
-        line = rows.iloc[0]
-        knew = cell.knowledge if cell.defense or cell.knowledge == "transfer" else "the network"
-        body.append(
-            [
-                words.attack(line["attack"], line["attack_args"]),
-                words.friendly(str(line["data"])),
-                words.budget(line["budget"], line["radius"]),
-                f"{knew}: {words.defense(line['defense'])}" if cell.knowledge == "adaptive" and cell.defense else knew,
-                *(words.number(float(done[c].mean())) for c in ("forwards", "backwards", "generator_calls", "seconds")),
-                f"{int(done['peak_bytes'].max()) / 2**20:.0f}" if done["peak_bytes"].max() else words.NONE,
-                str(len(done)),
-            ]
-        )
-    body.sort(key=lambda cells: (cells[1], cells[3], cells[0], cells[2]))
-    headings = ["attack", "data", "budget", "made against", "forwards", "backwards", "generator calls", "seconds",
-                "peak MiB", "n"]  # fmt: skip
-    if not body:
-        return section("cost", "Cost", note("No attack was made here: nothing was spent."))
-    total = sum(float(view.of(k)["seconds"].fillna(0).sum()) for k in _made(view))
-    return section(
-        "cost",
-        "Cost",
-        note(f"Means a sample on {view.environment.get('device', 'cpu')}; {total:.0f} seconds of attacks in all."),
-        folded("Forwards, backwards and seconds a sample", table(headings, body, numeric=range(4, 10))),
-    )
-
-
-def _made(view: RunView) -> list[str]:
-    """One cell for each set of attacked images."""
-    return list({str(m.get("attack_key")): k for k, (c, m) in view.cells.items() if c.attack is not None}.values())
-
-
-def environment(view: RunView) -> Markup:
-    """What the numbers were made with, and how to make them again."""
-    env = view.environment
-    hashes: dict[str, str] = {}
-    cards: dict[str, str] = {}
-    for cell, meta in view.cells.values():
-        for name, value in meta.get("hashes", {}).items():
-            what = f"data {cell.data}" if name == "data" else f"target {cell.target}" if name == "target" else name
-            hashes[what] = str(value)
-        card = meta.get("target_card") or {}
-        if card:
-            cards[str(card.get("name"))] = f"recipe {card.get('recipe')}, licence {card.get('licence')}"
-    stand_ins = view.store.read_json("stand_ins.json")
-    seeds = sorted({c.seed for c, _ in view.cells.values()})
-    plan = view.store.plan
-    pairs = {
-        "date": env.get("date"),
-        "commit": env.get("commit") or "an installed package",
-        "device": f"{env.get('device', '')} ({env.get('device_reason', '')})",
-        "machine": f"{env.get('processor', '')}, {env.get('platform', '')}",
-        "Python": env.get("python"),
-        "seeds": ", ".join(map(str, seeds)),
-        "batch size and threads": f"{plan.get('batch_size')}, {plan.get('threads')}",
-        "LPIPS judged by": ", ".join(sorted({str(m.get("judge_net")) for _, m in view.cells.values()})),
-        "stand-ins": "none"
-        if not stand_ins
-        else ", ".join(f"{new} for {old}" for old, new in sorted(stand_ins.items())),
-        "versions": ", ".join(f"{k} {v}" for k, v in env.get("versions", {}).items()),
-    }
-    drawn = [[tag("dt", k), tag("dd", str(v))] for k, v in pairs.items() if v]
-    return section(
-        "environment",
-        "Environment",
-        tag("h3", "To make this page again"),
-        tag("pre", tag("code", reproduce(view))),
-        folded(
-            "Versions, machine, hashes",
-            tag("dl", drawn, class_="pairs"),
-            table(["what", "hash"], [[words.friendly(k), tag("code", v)] for k, v in sorted(hashes.items())])
-            if hashes
-            else None,
-            table(["network", "card"], [[words.friendly(k), v] for k, v in sorted(cards.items())]) if cards else None,
-        ),
-    )
-
-
-def reproduce(view: RunView) -> str:
-    """The command that makes the run again; for a study made in Python, the study file that lies beside the page."""
-    command = str(view.environment.get("command", ""))
-    said = command.split()
-    if len(said) > 1 and said[1] in COMMANDS:
-        return command
-    if any(c.data.name.startswith(GIVEN) for c, _ in view.cells.values()):
-        return "# made from Python: call advgen.evaluate(...) with the same model, images and arguments"
-    return f"advgen run study.yaml --out {shlex.quote(view.store.folder.name)}   # study.yaml lies beside this page"
-
-
-def study_yaml(view: RunView) -> str:
-    """The study as a file that `advgen run` takes."""
-    import yaml
-
-    written = {**view.study.get("study", {}), "claims": view.study.get("claims", [])}
-    return str(yaml.safe_dump(json.loads(json.dumps(written)), sort_keys=False, allow_unicode=True))

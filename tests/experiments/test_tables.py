@@ -8,7 +8,7 @@ from advgen.core.specs import BudgetSpec, Cell, DataSpec, Part, Row
 from advgen.experiments.claims import COSTS
 from advgen.experiments.stats import wilson
 from advgen.experiments.store import cell_columns
-from advgen.experiments.tables import WORST_CASE, brief, is_control, knowledge_matrix, rate_of, rates_table
+from advgen.experiments.tables import WORST_CASE, is_control, knowledge_matrix, rate_of, rates_table
 
 DATA, TARGET = DataSpec("digits", "test", 60), Part("net")
 PGD, FGSM, NOISE, JPEG = Part("image/pgd"), Part("image/fgsm"), Part("image/noise"), Part("purify/jpeg")
@@ -171,10 +171,3 @@ def test_given_images_promise_nothing_of_what_their_maker_knew(rows):
     lines = {m.defense: m for m in knowledge_matrix(given[given["cell_key"].isin(["1", "2", "4", "7"])])}
     assert "not recorded" in lines[""].adaptive.missing
     assert "not recorded" in lines["purify/jpeg"].adaptive.missing
-
-
-def test_a_terminal_gets_few_columns_without_controls(rows):
-    shown = brief(rates_table(rows))
-    assert list(shown.columns) == ["defense", "attack", "budget", "knowledge", "clean_accuracy", "robust_accuracy",
-                                   "success", "n"]  # fmt: skip
-    assert "image/noise" not in set(shown["attack"])

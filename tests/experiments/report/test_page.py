@@ -269,3 +269,22 @@ def test_a_phone_never_scrolls_sideways(made, page_text, tmp_path: Path):
     assert found, done.stderr[-500:]
     assert 300 < int(found[2]) <= 375
     assert int(found[1]) <= int(found[2])
+
+
+def test_two_slices_of_one_name_are_told_apart(tmp_path, run_writer):
+    """The same set at two sizes is two lines, not one worst case over both."""
+    made = run_writer(tmp_path / "run")
+    wide = DataSpec("digits", "test", 40, 64)
+    keys = made.store.read_json("cells.json")
+    for key, cell, meta in list(made.store.cells()):
+        shutil.copytree(made.store.folder / key, made.store.folder / f"f{key}")
+        rows = made.store.folder / f"f{key}" / "rows.parquet"
+        pd.read_parquet(rows).assign(cell_key=f"f{key}").to_parquet(rows)
+        made.store.write_json(f"f{key}/meta.json", meta)
+        done = {"rows": 40, "cell": json.loads(json.dumps(cell._replace(data=wide)))}
+        made.store.write_json(f"f{key}/done.json", done)
+        keys.append(f"f{key}")
+    made.store.write_json("cells.json", keys)
+    view = RunView(made.store)
+    assert {line.data for line in view.matrix} == {"digits/test[:40]", "digits/test[:40]@64"}
+    assert "digits/test[:40]@64" in html(view)
