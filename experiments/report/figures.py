@@ -81,7 +81,6 @@ def distances(view: RunView) -> Markup:
     attacked = attacked[attacked["median_lpips"].notna() & attacked["success_on_correct"].notna()]
     if attacked.empty:
         return section("distances", title, note("No LPIPS was measured."))
-    nets = ", ".join(sorted({str(n) for n in view.rows["lpips_net"].dropna().unique()}))
     panels = []
     for (data, target), block in attacked.groupby(["data", "target"], sort=True):
         grouped = block.groupby(["attack", "attack_args", "defense", "knowledge", "budget"], sort=True)
@@ -103,7 +102,7 @@ def distances(view: RunView) -> Markup:
             tag(
                 "figure",
                 tag("div", charts.points(series, marks, title=f"success against median LPIPS on {name}",
-                             x_label=f"median LPIPS ({nets}), logarithmic",
+                             x_label=f"median {view.lpips}, logarithmic",
                              y_label="success on images right before"), class_="wide"),
                 tag("figcaption", tag("b", name), f" · a point is a cell, a line joins its budgets.{left_out}"),
                 folded("The yardsticks in numbers", medians) if medians else None,
@@ -130,7 +129,7 @@ def _yardsticks(view: RunView, data: str) -> tuple[list[Mark], Markup | None]:
         [name, words.number(v.get("linf")), words.number(v.get("l2")), words.number(v.get("lpips")), str(v["n"])]
         for name, v in sorted(chosen.items(), key=lambda item: item[1].get("lpips") or 0.0)
     ]
-    return marks, table(["change", "L∞", "L2", "LPIPS", "n"], lines, numeric=range(1, 5),
+    return marks, table(["change", "L∞", "L2", view.lpips, "n"], lines, numeric=range(1, 5),
                         caption="Medians over clean images of the same slice")  # fmt: skip
 
 

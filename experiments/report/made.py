@@ -58,7 +58,9 @@ def cost(view: RunView) -> Markup:
     return section(
         "cost",
         "Cost",
-        note(f"Means a sample on {view.environment.get('device', 'cpu')}; {total:.0f} seconds of attacks in all."),
+        note(
+            f"Means a sample on {view.environment.get('device', 'cpu')}; {words.counted(round(total), 'second')} of attacks in all."
+        ),
         folded(
             "Forwards, backwards and seconds a sample",
             table(headings, [cells for _, cells in body], numeric=range(4, 10)),

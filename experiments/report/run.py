@@ -69,6 +69,13 @@ class RunView:
         return knowledge_matrix(self.rows) if len(self.rows) else []
 
     @cached_property
+    def lpips(self) -> str:
+        """LPIPS by the backbone that measured it; the embedded one is not the published LPIPS."""
+        nets = sorted({str(n) for n in self.rows["lpips_net"].dropna()}) if len(self.rows) else []
+        told = ["embedded, not the published one" if n == "embedded" else n for n in nets]
+        return f"LPIPS ({', '.join(told)})" if told else "LPIPS"
+
+    @cached_property
     def _by_cell(self) -> dict[str, pd.DataFrame]:
         return {str(key): rows for key, rows in self.rows.groupby("cell_key", sort=False)} if len(self.rows) else {}
 

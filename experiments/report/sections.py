@@ -282,11 +282,11 @@ def full_table(view: RunView) -> Markup:
             "Success is judged on the saved 8-bit image. Four denominators: clean and robust accuracy and success are "
             "over all images, success on those right before over n right. Distances are medians."
         ),
-        folded(f"Table of {words.counted(len(ours), 'line')}", _rates(ours, shown), printed=False),
+        folded(f"Table of {words.counted(len(ours), 'line')}", _rates(ours, shown, view.lpips), printed=False),
         folded(
             f"Controls ({len(controls)}): random noise, and an attack without a bound",
             note("They show that the machinery works, and are in no worst case."),
-            _rates(controls, shown),
+            _rates(controls, shown, view.lpips),
             printed=False,
         )
         if len(controls)
@@ -295,10 +295,10 @@ def full_table(view: RunView) -> Markup:
     )
 
 
-def _rates(lines: pd.DataFrame, shown: Sequence[tuple[str, str]]) -> Markup:
+def _rates(lines: pd.DataFrame, shown: Sequence[tuple[str, str]], lpips: str) -> Markup:
     several = [c for c in ("data", "split", "target", "goal", "seed", "training_seed") if lines[c].nunique() > 1]
     headings = ["attack", "knowledge", "budget", "defense", *(c.replace("_", " ") for c in several), "n", "n right",
-                *(title for title, _ in shown), "L∞", "L2", "LPIPS", "errors"]  # fmt: skip
+                *(title for title, _ in shown), "L∞", "L2", lpips, "errors"]  # fmt: skip
     body = []
     for line in lines.to_dict("records"):
         told = line["knowledge"] + (f" from {words.friendly(line['surrogate'])}" if line["surrogate"] else "")
