@@ -82,6 +82,15 @@ class Assembly:
             self._slices[spec] = self._given_slice(spec) if spec.name.startswith(GIVEN) else load_data(spec)
         return self._slices[spec]
 
+    def first(self, spec: DataSpec, count: int) -> Slice:
+        """The first `count` samples of a split, or all where there are fewer."""
+        if spec.name.startswith(GIVEN):
+            return _head(self.slice(spec._replace(count=0)), count)
+        try:
+            return self.slice(spec._replace(count=count))
+        except BadArgument:
+            return self.slice(spec._replace(count=0))
+
     def _given_slice(self, spec: DataSpec) -> Slice:
         given = self._given_data.get((spec.name, spec.split))
         if given is None:
@@ -279,9 +288,9 @@ class Assembly:
 
     def _alarm(self, detector: Detector, part: Part, cell: Cell) -> Any:
         fpr = float(dict(part.args).get("fpr", FPR))
-        learn = _head(self.slice(cell.data._replace(split="train", count=0)), FIT_COUNT)
-        every = self.slice(cell.data._replace(split="calibration", count=0))
-        clean = _head(every, max(CALIBRATION_COUNT, math.ceil(EXPECTED_FALSE_ALARMS / fpr)))
+        learn = self.first(cell.data._replace(split="train"), FIT_COUNT)
+        needed = max(CALIBRATION_COUNT, math.ceil(EXPECTED_FALSE_ALARMS / fpr))
+        clean = self.first(cell.data._replace(split="calibration"), needed)
         rng = SampleRng.for_samples(cell.seed, "defense", learn.ids)
         fitted = detector.fit(learn.images.to(self.device), rng=rng)
         return calibrate(

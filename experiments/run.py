@@ -26,6 +26,7 @@ from advgen.experiments.study import Study
 from advgen.experiments.yardstick import clusters, yardsticks
 
 BATCH_SIZE = 64
+CHUNKS_A_WORKER = 4  # larger chunks load less often, smaller ones end together
 
 
 class Progress(NamedTuple):
@@ -106,8 +107,8 @@ def run_cells(
                 done += 1
                 tell(Progress(done, total, cell, was_there))
     else:
-        for task in _elsewhere(tasks, executor, workers, store.folder, str(assembly.device), plan):
-            for _, _, cell in task.cells:
+        for chunk in _elsewhere(tasks, executor, workers, store.folder, str(assembly.device), plan):
+            for _, _, cell in (one for task in chunk for one in task.cells):
                 done += 1
                 tell(Progress(done, total, cell, False))
     store.write_json("stand_ins.json", assembly.stand_ins)
@@ -140,13 +141,15 @@ def _describe_data(store: Store, cells: Sequence[Cell], assembly: Assembly) -> N
 
 def _elsewhere(
     tasks: Sequence[_Task], executor: Executor | None, workers: int, folder: Path, device: str, plan: dict[str, Any]
-) -> Iterator[_Task]:
-    """Tasks as workers finish them."""
+) -> Iterator[Sequence[_Task]]:
+    """Chunks of tasks as workers finish them; a chunk loads its networks and data once."""
     own = executor is None
     pool = executor or ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+    size = max(1, -(-len(tasks) // (workers * CHUNKS_A_WORKER)))
+    chunks = [tuple(tasks[begin : begin + size]) for begin in range(0, len(tasks), size)]
     try:
-        waiting: dict[Future[None], _Task] = {
-            pool.submit(_work, task, str(folder), device, dict(plan)): task for task in tasks
+        waiting: dict[Future[None], tuple[_Task, ...]] = {
+            pool.submit(_work, chunk, str(folder), device, dict(plan)): chunk for chunk in chunks
         }
         for future in as_completed(waiting):
             future.result()
@@ -159,11 +162,11 @@ def _elsewhere(
             pool.shutdown()
 
 
-def _work(task: _Task, folder: str, device: str, plan: dict[str, Any]) -> None:
-    """One task in a worker process."""
+def _work(tasks: Sequence[_Task], folder: str, device: str, plan: dict[str, Any]) -> None:
+    """Some tasks in a worker process."""
     set_threads(max(1, min(int(plan["threads"]), (os.cpu_count() or 1))))
     store = Store(folder)
     assembly = Assembly(Device(device, "chosen by the run"))
-    for key, shared, cell in task.cells:
+    for key, shared, cell in (one for task in tasks for one in task.cells):
         if not store.is_done(key):
             run_cell(cell, key, shared, assembly, store, plan=plan)

@@ -11,7 +11,7 @@ from advgen.cli._options import device_option, examples, out_option
 @click.command("demo", epilog=examples("advgen demo", "advgen demo --out runs/demo --workers 2"))
 @out_option("Folder of the run.", default="runs/demo")
 @device_option
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Worker processes.")
+@click.option("--workers", type=click.IntRange(1), default=2, show_default=True, help="Worker processes.")
 def command(out: Path, device: str, workers: int) -> None:
     """Run the demonstration: does a denoising autoencoder stop PGD, and does LPIPS see it?
 
