@@ -59,7 +59,8 @@ def cost(view: RunView) -> Markup:
         "cost",
         "Cost",
         note(
-            f"Means a sample on {view.environment.get('device', 'cpu')}; {words.counted(round(total), 'second')} of attacks in all."
+            f"Means a sample on {view.environment.get('device', 'cpu')}; "
+            f"{words.counted(round(total), 'second')} of attacks in all."
         ),
         folded(
             "Forwards, backwards and seconds a sample",
