@@ -47,10 +47,14 @@ def check_01_one_step_beats_many(cells: Cells, _: Evidence) -> Found:
 
 
 def check_02_more_budget_less_success(cells: Cells, _: Evidence) -> Found:
-    """McNemar, one-sided: the same attack at a smaller and at a larger radius."""
+    """McNemar, one-sided: the same attack at a smaller and at a larger radius, where it searches on what is judged.
+
+    An attacker who does not know of a detector is caught more often the further he goes, and one step has no search.
+    """
     table, found = cells.table, []
     same = [c for c in SETTING if c != "radius"] + ["attack", "attack_args", "knowledge", "surrogate", "seed"]
-    fixed = table["attacked"] & table["radius_value"].notna() & ~table["noise"]
+    aware = (table["defense"] == "") | (table["knowledge"] == "adaptive")
+    fixed = table["attacked"] & table["radius_value"].notna() & ~table["noise"] & ~table["one_step"] & aware
     for group in cells.groups(same, fixed):
         group = group[np.argsort(table["radius_value"].iloc[group], kind="stable")]
         for i, small in enumerate(group):

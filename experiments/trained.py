@@ -1,4 +1,4 @@
-"""Checkpoints that a study asks for by recipe: trained once, kept in the platform's folder, announced.
+"""Checkpoints that a study asks for by recipe: trained once, kept in the platform's cache, announced.
 
 A reference is `recipe:NAME:key=value,...` with an optional `seed`; it means the finished checkpoint of that recipe
 with those arguments, so a study can name networks that nobody has shipped.
@@ -10,9 +10,9 @@ from hashlib import blake2b
 from pathlib import Path
 
 from advgen.core import registry
-from advgen.core.checkpoints import data_home
 from advgen.core.errors import BadArgument
 from advgen.core.meter import Meter
+from advgen.experiments.data._files import cache_folder
 
 PREFIX = "recipe:"
 
@@ -31,7 +31,7 @@ def checkpoint_of(ref: str, *, device: str = "cpu", say: Callable[[str], None] =
     """
     name, seed, args = _parsed(ref)
     recipe = registry.create("recipes", name, **args)
-    folder = data_home() / "trained" / f"{name}-{blake2b(ref.encode(), digest_size=6).hexdigest()}"
+    folder = cache_folder() / "trained" / f"{name}-{blake2b(ref.encode(), digest_size=6).hexdigest()}"
     found = sorted(folder.glob("*.safetensors")) if (folder / "done").is_file() else []
     if found:
         return found[0]
