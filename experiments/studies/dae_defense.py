@@ -14,6 +14,7 @@ SIGMAS = (0.05, 0.1, 0.2)
 PERCEPTUAL_SIGMA = 0.1
 SEEDS = (0, 1, 2)
 COUNT = 96
+SQUARE = {"name": "peers/torchattacks", "args": {"method": "Square", "options": "n_queries=300"}}
 PGD = {"name": "image/pgd", "args": {"steps": 40}}
 # 9 x 1000 through a purifier takes hours; the docs say so beside the numbers.
 # At two confidences: images that go on to a purifier must not end at the boundary.
@@ -62,10 +63,11 @@ def _grids(data: str, size: int, target: str, surrogate: str, radii: tuple[str, 
             "surrogate": surrogate,
         },
         {**common, "attacks": CW, "defenses": ["none", *every], "controls": False},
-        # Through an autoencoder it costs 20 times as much as PGD: one of the four kinds has it.
+        # Two attacks more on one of the four kinds: minimum-norm (20 times the cost of PGD), and one without gradients.
         {
             **common,
-            "attacks": CW[:1],
+            "attacks": [CW[0], SQUARE],
+            "budgets": [{"name": "Linf", "radius": radii[-1]}],
             "defenses": [_defense(data, size, "mse", PERCEPTUAL_SIGMA, seed) for seed in SEEDS],
             "knowledge": ["adaptive"],
             "controls": False,

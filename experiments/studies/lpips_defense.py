@@ -62,7 +62,7 @@ def _grids(data: str, size: int, target: str, weights: str | None) -> list[dict[
         {
             **common,
             "attacks": [PGD],
-            "budgets": [{"name": "Linf", "radius": r} for r in RADII[1:3]],
+            "budgets": [{"name": "Linf", "radius": r} for r in RADII],
             "defenses": _detectors(weights),
             "knowledge": ["adaptive"],
         },
