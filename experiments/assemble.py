@@ -4,6 +4,7 @@ What a cell names is loaded once a process; a plug-in's `needs` are filled here 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
@@ -43,8 +44,10 @@ class Joined(NamedTuple):
 class Assembly:
     """Loads what cells name, each thing once, onto one device."""
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, *, say: Callable[[str], None] = lambda sentence: None) -> None:
         self.device = torch.device(device.device)
+        self._say = say  # told once of each choice that a reader should know of
+        self._said: set[str] = set()
         self._slices: dict[DataSpec, Slice] = {}
         self._targets: dict[tuple[Part, DataSpec], tuple[ModuleTarget, Card]] = {}
         self._networks: dict[str, tuple[nn.Module, Card]] = {}
@@ -209,7 +212,7 @@ class Assembly:
 
     def _found(self, ref: str) -> str:
         """A reference that the zoo understands: what a recipe stands for is trained where it is not there yet."""
-        return str(checkpoint_of(ref, device=str(self.device))) if ref.startswith(PREFIX) else ref
+        return str(checkpoint_of(ref, device=str(self.device), say=self._tell)) if ref.startswith(PREFIX) else ref
 
     def perceptual(self, net: str) -> LPIPS:
         if net not in self._metrics:
@@ -220,12 +223,19 @@ class Assembly:
 
     def judge_net(self, data: DataSpec) -> str:
         """The backbone of the judge's LPIPS: squeeze where its file is found and images are large enough."""
-        return default_net(int(min(self.slice(data).images_u8.shape[-2:]))).net
+        chosen = default_net(int(min(self.slice(data).images_u8.shape[-2:])))
+        self._tell(str(chosen))
+        return chosen.net
 
     def attack_net(self, data: DataSpec) -> str:
         """Another than the judge's, where two are there."""
         judge = self.judge_net(data)
         return "embedded" if judge == "squeeze" and _has("embedded") else judge
+
+    def _tell(self, sentence: str) -> None:
+        if sentence not in self._said:
+            self._said.add(sentence)
+            self._say(sentence)
 
     def training_seed(self, cell: Cell) -> int:
         """The seed of the trained defense under study; -1 where there is none, or several differ."""

@@ -49,7 +49,9 @@ def attack_images(
     """Attacks images; writes `folder`/images, `folder`/table.csv and `folder`/run, a run like any other."""
     for kind, part in [("attacks", a) for a in attacks] + [("defenses", p) for d in defenses for p in d]:
         check_part(kind, part)
-    assembly = Assembly(choose(device))
+    where = choose(device)
+    say(f"device {where}")
+    assembly = Assembly(where, say=say)
     if _is_data_set(place):
         spec = DataSpec(place, "test", count, size)
     else:

@@ -64,6 +64,7 @@ class Evaluation:
 
     def __str__(self) -> str:
         table = self.rates
+        table = table[(table["attack"] != "") & ~table["control"]]
         shown = pd.DataFrame(
             {
                 "attack": [f"{a} {g}".strip() or "none" for a, g in zip(table["attack"], table["attack_args"])],

@@ -63,7 +63,9 @@ def judge_finished(
         read_pictures(originals, size=size, channels=channels),
         read_pictures(adversarials, size=size, channels=channels),
     )
-    assembly = Assembly(choose(device))
+    where = choose(device)
+    say(f"device {where}")
+    assembly = Assembly(where, say=say)
     spec = DataSpec(NAME, "test", len(first.names))
     give(assembly, spec, first, target, labels, say=say)
     base = Cell(spec, target, goal, seed=seed, repeats=repeats)
@@ -76,7 +78,7 @@ def judge_finished(
     store.begin(
         study,
         plan={"batch_size": BATCH_SIZE, "threads": torch.get_num_threads()},
-        environment=environment(choose(device)),
+        environment=environment(where),
         hash=claims_hash(study.question, (), ()),
     )
     _write_given(store, cells, assembly, spec, second)

@@ -55,11 +55,13 @@ def run(
     batch_size: int = BATCH_SIZE,
     assembly: Assembly | None = None,
     tell: Callable[[Progress], None] = lambda progress: None,
+    say: Callable[[str], None] = lambda sentence: None,
 ) -> Store:
     """Runs what is missing of a study and returns its store.
 
     With `workers` = 1 and no executor everything happens here; otherwise tasks go to worker processes, or to the
     executor given (a Dask client's, say). An `assembly` holds what a caller already has in memory; it stays here.
+    `tell` hears of each cell, `say` of each choice that is made for the caller.
 
     Raises:
         UserError: a name, file or argument of the study that cannot be used; what was finished before is kept.
@@ -73,7 +75,8 @@ def run(
         environment=environment(where),
         hash=claims_hash(study.question, study.claims, study.budgets()),
     )
-    assembly = Assembly(where) if assembly is None else assembly
+    say(f"device {where}")
+    assembly = Assembly(where, say=say) if assembly is None else assembly
     cells = [c for c in study.cells() if only is None or only(c)]
     if not cells:
         raise BadArgument(f"the study {study.name!r} has no cell of that kind; leave --only out to see all.")

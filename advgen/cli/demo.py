@@ -25,5 +25,12 @@ def command(out: Path, device: str, workers: int) -> None:
 
     set_threads()
     with following(sys.stderr) as tell:
-        store = run(load("demo"), out, device=None if device == "auto" else device, workers=workers, tell=tell)
+        store = run(
+            load("demo"),
+            out,
+            device=None if device == "auto" else device,
+            workers=workers,
+            tell=tell,
+            say=lambda sentence: click.echo(sentence, err=True),
+        )
     told(store)

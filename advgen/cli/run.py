@@ -53,5 +53,6 @@ def command(
             only=(lambda cell: all(word in str(cell) for word in only)) if only else None,
             batch_size=batch_size,
             tell=tell,
+            say=lambda sentence: click.echo(sentence, err=True),
         )
     told(store, strict=strict)
