@@ -10,6 +10,7 @@ Kolter 2018, arXiv 1711.00851), advertorch (arXiv 1902.07623), He et al. 2016 (a
 """
 
 import inspect
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import final
@@ -180,10 +181,20 @@ class DenoisingAutoencoder(nn.Module):
     where a clamp would cut it off for black and white pixels and make an attack look weaker than it is.
 
     channels: of the images, whose sides must be divisible by `scale`. width: channels inside. scale: 2 or 4.
-    depth: convolutions at the small size. code: channels of the narrowest layer, None = width.
+    depth: convolutions at the small size. code: channels of the narrowest layer, None = width. start: grey value in
+    (0, 1) that an untrained network gives, about; None = 0.5. Where most pixels are black, a network that starts at
+    0.5 first pushes its last bias down until the sigmoid passes no gradient, and stays there.
     """
 
-    def __init__(self, channels: int, width: int = 32, scale: int = 2, depth: int = 2, code: int | None = None) -> None:
+    def __init__(
+        self,
+        channels: int,
+        width: int = 32,
+        scale: int = 2,
+        depth: int = 2,
+        code: int | None = None,
+        start: float | None = None,
+    ) -> None:
         super().__init__()
         if scale not in (2, 4):
             raise BadArgument(f"scale must be 2 or 4, got {scale}.")
@@ -206,6 +217,10 @@ class DenoisingAutoencoder(nn.Module):
             ("shuffle", nn.PixelShuffle(scale)),
         ]
         self.layers = nn.Sequential(OrderedDict(layers))
+        if start is not None:
+            last = self.layers.get_submodule("up").bias
+            assert isinstance(last, nn.Parameter)
+            nn.init.constant_(last, math.log(start / (1 - start)))
 
     def forward(self, images: Tensor) -> Tensor:
         height, width = images.shape[-2:]

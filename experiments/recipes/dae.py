@@ -47,6 +47,7 @@ class DAE:
     batch_size: int = 64
     learning_rate: float = 3e-3  # of AdamW, at its peak
     images: int = 0  # of the train split; 0 = all
+    start_at_mean: bool = False  # begin at the mean grey of the data: for sets that are mostly black, such as mnist
     classifier: str | None = None  # a network whose accuracy on rebuilt test images goes onto the card
     name: str | None = None  # of the checkpoint; None = from the arguments
 
@@ -56,10 +57,14 @@ class DAE:
         splits = load_splits(self.data, self.size, counts={"train": self.images})
         shape = tuple(splits.train.images_u8.shape[1:])
         channels, height, width = shape
-        kwargs = {"channels": channels, "width": self.width, "scale": self.scale, "depth": self.depth}
+        kwargs: dict[str, Any] = {"channels": channels, "width": self.width, "scale": self.scale, "depth": self.depth}
+        if self.code is not None:
+            kwargs["code"] = self.code
+        if self.start_at_mean:
+            kwargs["start"] = round(float(splits.train.images.mean()), 3)
         described = Network(
             "denoising-autoencoder",
-            kwargs if self.code is None else {**kwargs, "code": self.code},
+            kwargs,
             (),
             (channels, height, width),
         )
@@ -74,10 +79,15 @@ class DAE:
             half_costs=0.02,
         )
         training = Training(
-            self.name or self._name(seed), "autoencoder", "dae", asdict(self), described, splits.hashes(),
+            self.name or self._name(seed), "autoencoder", "dae", self._args(), described, splits.hashes(),
             (splits.train.images_u8,), plan, lambda network: self._measured(network, splits, seed),
         )  # fmt: skip
         return make(training, Work(out, seed, device, resume, limit, meter))
+
+    def _args(self) -> dict[str, Any]:
+        """What stands on the card; an argument that came later only where it is used."""
+        args = asdict(self)
+        return args if self.start_at_mean else {k: v for k, v in args.items() if k != "start_at_mean"}
 
     def _name(self, seed: int) -> str:
         data = re.sub(r"[^a-z0-9]+", "_", self.data.lower()).strip("_") + (f"_{self.size}" if self.size else "")

@@ -12,7 +12,7 @@ DESCRIPTION = (
 )
 COUNT = 128
 FALSE_ALARMS = 0.01
-AUTOENCODER = "recipe:dae:data=mnist,size=28,sigma=0.1,images=10000,epochs=6,seed=0"
+AUTOENCODER = "recipe:dae:data=mnist,size=28,sigma=0.1,images=10000,epochs=5,start_at_mean=true,seed=0"
 PGD = {"name": "image/pgd", "args": {"steps": 50}}
 RADII = ("26/255", "51/255", "77/255")
 
