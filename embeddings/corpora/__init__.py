@@ -1,0 +1,1 @@
+"""Corpora: paragraphs of text out of plain files, Wikipedia dumps and PubMed, streamed in constant memory."""
