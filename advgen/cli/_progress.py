@@ -1,7 +1,7 @@
 """Progress over cells on stderr: a bar on a terminal, a line a cell elsewhere."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
@@ -11,26 +11,23 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def following(stream: TextIO) -> "Iterator[Callable[[Progress], None]]":
-    """A function to tell of each finished cell."""
-    if stream.isatty():
-        with _bar(stream) as tell:
-            yield tell
-    else:
-        with _lines(stream) as tell:
-            yield tell
+def following(stream: TextIO, labels: "Mapping[str, str] | None" = None) -> "Iterator[Callable[[Progress], None]]":
+    """A function to tell of each finished cell; `labels` are what a study calls its parts."""
+    with (_bar if stream.isatty() else _lines)(stream, labels or {}) as tell:
+        yield tell
 
 
-def described(cell: "Cell") -> str:
+def described(cell: "Cell", labels: Mapping[str, str]) -> str:
     """A cell in a few words."""
     attack = f"{cell.attack} {cell.budget or ''}".strip() if cell.attack else "clean baseline"
-    defense = " + ".join(str(p) for p in cell.defense)
+    whole = "+".join(str(p) for p in cell.defense)
+    defense = labels.get(whole) or " + ".join(labels.get(str(p), str(p)) for p in cell.defense)
     against = f" against {defense} ({cell.knowledge})" if defense else ""
     return f"{cell.data.name} {cell.target.name}: {attack}{against}"
 
 
 @contextmanager
-def _bar(stream: TextIO) -> "Iterator[Callable[[Progress], None]]":
+def _bar(stream: TextIO, labels: Mapping[str, str]) -> "Iterator[Callable[[Progress], None]]":
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -43,13 +40,15 @@ def _bar(stream: TextIO) -> "Iterator[Callable[[Progress], None]]":
         task = bar.add_task("starting", total=None)
 
         def tell(progress: "Progress") -> None:
-            bar.update(task, total=progress.total, completed=progress.done, description=described(progress.cell))
+            bar.update(
+                task, total=progress.total, completed=progress.done, description=described(progress.cell, labels)
+            )
 
         yield tell
 
 
 @contextmanager
-def _lines(stream: TextIO) -> "Iterator[Callable[[Progress], None]]":
+def _lines(stream: TextIO, labels: Mapping[str, str]) -> "Iterator[Callable[[Progress], None]]":
     begun = time.monotonic()
     made = 0
 
@@ -59,6 +58,8 @@ def _lines(stream: TextIO) -> "Iterator[Callable[[Progress], None]]":
         spent = time.monotonic() - begun
         left = spent / made * (progress.total - progress.done) if made else 0.0
         what = "was done" if progress.was_there else f"{spent:.0f} s, about {left:.0f} s left"
-        print(f"[{progress.done}/{progress.total}] {described(progress.cell)} ({what})", file=stream, flush=True)
+        print(
+            f"[{progress.done}/{progress.total}] {described(progress.cell, labels)} ({what})", file=stream, flush=True
+        )
 
     yield tell

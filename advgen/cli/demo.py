@@ -24,9 +24,10 @@ def command(out: Path, device: str, workers: int) -> None:
     from advgen.experiments.study import load
 
     set_threads()
-    with following(sys.stderr) as tell:
+    study = load("demo")
+    with following(sys.stderr, study.labels()) as tell:
         store = run(
-            load("demo"),
+            study,
             out,
             device=None if device == "auto" else device,
             workers=workers,

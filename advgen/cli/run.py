@@ -43,7 +43,7 @@ def command(
     loaded = load(study)
     folder = out or Path("runs") / loaded.name
     set_threads()
-    with following(sys.stderr) as tell, executor_of(cluster) as executor:
+    with following(sys.stderr, loaded.labels()) as tell, executor_of(cluster) as executor:
         store = run(
             loaded,
             folder,
