@@ -10,11 +10,11 @@ DESCRIPTION = (
     "then the reformer. Carlini & Wagner 2017 (arXiv 1711.08478) broke it by attacking autoencoders of their own; here "
     "the attack goes through the pipeline itself. The published LeNet, an autoencoder trained by our recipe."
 )
-COUNT = 128
+COUNT = 96
 FALSE_ALARMS = 0.01
 AUTOENCODER = "recipe:dae:data=mnist,size=28,sigma=0.1,images=10000,epochs=5,start_at_mean=true,seed=0"
-PGD = {"name": "image/pgd", "args": {"steps": 50}}
-RADII = ("26/255", "51/255", "77/255")
+PGD = {"name": "image/pgd", "args": {"steps": 200}}
+RADII = ("51/255", "77/255")
 
 
 def study() -> Study:
