@@ -1,0 +1,176 @@
+"""Files of vectors: ours (safetensors and a card), word2vec text and binary, GloVe text. Nothing is ever unpickled."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+
+from advgen.core.checkpoints import read_card
+from advgen.core.errors import BadArgument, BadFile, MissingFile
+from advgen.core.files import sha256, write_atomically
+from advgen.core.specs import Card
+from advgen.embeddings.vectors import Vectors
+
+Format = Literal["word2vec-text", "word2vec-binary", "glove"]
+_SNIFFED = 1 << 16
+
+
+def save(path: Path, vectors: Vectors, card: Card) -> Card:
+    """Writes `NAME.safetensors` and its card; returns the card with the file's hash."""
+    import torch
+
+    from advgen.core import checkpoints
+
+    words = np.frombuffer("\n".join(vectors.words).encode(), dtype=np.uint8)
+    tensors = {"matrix": torch.from_numpy(np.ascontiguousarray(vectors.matrix)), "words": torch.tensor(words)}
+    if vectors.counts is not None:
+        tensors["counts"] = torch.from_numpy(np.ascontiguousarray(vectors.counts))
+    return checkpoints.save(path, tensors, card)
+
+
+def load(path: Path, *, most_frequent: int | None = None) -> Vectors:
+    """Vectors of any of the formats, told apart by what is in the file; with `most_frequent`, only the first so many.
+
+    Raises:
+        MissingFile: there is no such file.
+        BadFile: it is none of these, is damaged, or holds a NaN; the sentence names the line.
+    """
+    if not path.is_file():
+        raise MissingFile(f"there is no file of vectors {str(path)!r}.")
+    with path.open("rb") as file:
+        head = file.read(_SNIFFED)
+    if not head:
+        raise BadFile(f"{path} is empty; a file of vectors was expected.")
+    if head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
+        raise BadFile(f"{path} is a pickle, which can run code when read; export it as word2vec text and give that.")
+    if path.suffix == ".safetensors":
+        return _ours(path, most_frequent)
+    try:
+        header = _header(head)
+        if header and _is_binary(head, header[1]):
+            return _binary(path, header, most_frequent)
+        return _text(path, header, most_frequent)
+    except BadArgument as error:  # of Vectors: twice the same word, NaN
+        raise BadFile(f"{path}: {error}") from None
+
+
+def export(path: Path, vectors: Vectors, format: Format) -> None:
+    """Writes word2vec text or binary, or GloVe text; nine digits, so that reading gives the same numbers."""
+
+    def write(file: IO[bytes]) -> None:
+        if format != "glove":
+            file.write(f"{len(vectors)} {vectors.dim}\n".encode())
+        for word, vector in zip(vectors.words, vectors.matrix, strict=True):
+            if format == "word2vec-binary":
+                file.write(word.encode() + b" " + vector.astype("<f4").tobytes() + b"\n")
+            else:
+                file.write((word + " " + " ".join(f"{x:.9g}" for x in vector.tolist()) + "\n").encode())
+
+    if format not in ("word2vec-text", "word2vec-binary", "glove"):
+        raise BadArgument(f"the format must be word2vec-text, word2vec-binary or glove, got {format!r}.")
+    write_atomically(path, write)
+
+
+def _ours(path: Path, most_frequent: int | None) -> Vectors:
+    from safetensors import SafetensorError, safe_open
+
+    card = read_card(path)
+    found = sha256(path)
+    if found != card.file_hash:
+        raise BadFile(f"{path} is not the file its card was written for: damaged or replaced; get both again.")
+    try:
+        with safe_open(path, framework="numpy") as file:
+            words = tuple(bytes(file.get_tensor("words")).decode().split("\n"))[:most_frequent]
+            matrix = file.get_slice("matrix")[: len(words)].astype(np.float32)
+            counts = file.get_slice("counts")[: len(words)] if "counts" in file.keys() else None  # noqa: SIM118
+    except (SafetensorError, KeyError, UnicodeDecodeError) as error:
+        raise BadFile(f"{path} holds no word vectors ({error}); its card says {card.kind!r}.") from None
+    return Vectors(words, matrix, counts)
+
+
+def _header(head: bytes) -> tuple[int, int] | None:
+    """Words and dimension, where the first line is a word2vec header."""
+    fields = head.split(b"\n", 1)[0].split()
+    if len(fields) != 2 or not all(f.isdigit() for f in fields):
+        return None
+    return int(fields[0]), int(fields[1])
+
+
+def _is_binary(head: bytes, dim: int) -> bool:
+    body = head.split(b"\n", 1)[1] if b"\n" in head else b""
+    fields = body.split(b"\n", 1)[0].split()
+    try:
+        return len([float(f) for f in fields[1:]]) != dim and b"\0" in body
+    except ValueError:
+        return True
+
+
+def _text(path: Path, header: tuple[int, int] | None, most_frequent: int | None) -> Vectors:
+    words: list[str] = []
+    rows: list[Any] = []
+    dim = header[1] if header else None
+    if dim == 0:
+        raise BadFile(f"{path}, line 1: the header says vectors of dimension 0.")
+    for number, word, numbers in _lines(path, skip=bool(header)):
+        if dim is None:
+            dim = len(numbers)
+        if len(numbers) != dim:
+            raise BadFile(
+                f"{path}, line {number}: {len(numbers)} numbers after the word {word!r}, expected {dim}"
+                f"{' as the header says' if header else ' as in the first line'}; a word must hold no space."
+            )
+        try:
+            rows.append(np.array(numbers, dtype=np.float32))
+        except ValueError as error:
+            raise BadFile(f"{path}, line {number}: {error} after the word {word!r}; numbers were expected.") from None
+        words.append(word)
+        if len(words) == most_frequent:
+            break
+    if not rows or not dim:
+        raise BadFile(f"{path} holds no vector; a word and its numbers a line were expected.")
+    if header and most_frequent is None and len(words) != header[0]:
+        raise BadFile(f"{path}: the header says {header[0]:,} words, the file holds {len(words):,}; it is cut off.")
+    return Vectors(tuple(words), np.stack(rows))
+
+
+def _lines(path: Path, *, skip: bool) -> Iterator[tuple[int, str, list[str]]]:
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            if skip and number == 1:
+                continue
+            try:
+                # Split at the plain space alone: some words are other spaces of Unicode.
+                fields = raw.decode("utf-8").rstrip(" \r\n").replace("\t", " ").split(" ")
+            except UnicodeDecodeError:
+                raise BadFile(
+                    f"{path}, line {number}: neither UTF-8 text nor word2vec binary with its header."
+                ) from None
+            if fields != [""]:
+                yield number, fields[0], fields[1:]
+
+
+def _binary(path: Path, header: tuple[int, int], most_frequent: int | None) -> Vectors:
+    count, dim = min(header[0], most_frequent or header[0]), header[1]
+    size = path.stat().st_size
+    if dim == 0 or count == 0 or header[0] * dim * 4 > size:
+        raise BadFile(f"{path}: its header says {header[0]:,} words of {dim:,} numbers; it has {size:,} bytes.")
+    matrix = np.empty((count, dim), dtype=np.float32)
+    words = []
+    with path.open("rb") as file:
+        reader = io.BufferedReader(file.raw, buffer_size=1 << 20)  # type: ignore[arg-type]
+        reader.readline()
+        for i in range(count):
+            word = bytearray()
+            while (byte := reader.read(1)) not in (b" ", b""):
+                word += byte
+            data = reader.read(4 * dim)
+            if len(data) != 4 * dim:
+                raise BadFile(f"{path}: the header says {header[0]:,} words, the file ends within word {i + 1:,}.")
+            try:
+                words.append(word.lstrip(b"\n").decode("utf-8"))
+            except UnicodeDecodeError:
+                raise BadFile(f"{path}: word {i + 1:,} is not UTF-8; the header may be wrong.") from None
+            matrix[i] = np.frombuffer(data, dtype="<f4")
+    return Vectors(tuple(words), matrix)

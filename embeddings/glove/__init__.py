@@ -1,0 +1,1 @@
+"""GloVe: global vectors for word representation (Pennington, Socher, Manning, EMNLP 2014)."""
