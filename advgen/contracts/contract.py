@@ -31,11 +31,15 @@ def named(*contracts: Contract) -> Contracts:
 
 
 def judged(name: str, contract: Contract, subject: Any, waives: Mapping[str, str]) -> Result:
-    """Runs one contract. A waiver turns a failure into `waived`, and is a failure itself where it is not needed."""
+    """Runs one contract. A waiver turns a violation into `waived`, and is a failure itself where it is not needed.
+
+    A plug-in that raises has failed whatever it waives: a waiver must not hide a crash.
+    """
     try:
         detail = contract(subject)
     except Exception as error:
-        detail = f"raised {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".rstrip(": ")
+        said = f"raised {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}".rstrip(": ")
+        return Result(name, "failed", said)
     if name in waives:
         if not detail or isinstance(detail, NotApplicable):
             return Result(name, "failed", f"the waiver is no longer needed ({waives[name]})")
