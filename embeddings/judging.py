@@ -103,6 +103,21 @@ def read_analogies(path: Path) -> dict[str, list[tuple[str, str, str, str]]]:
     return sections
 
 
+def read_words(path: Path) -> list[str]:
+    """Words, one a line.
+
+    Raises:
+        BadFile: a line of several words, or none at all.
+    """
+    words = [line.strip() for line in _read(path) if line.strip()]
+    several = next((w for w in words if len(w.split()) > 1), None)
+    if several or not words:
+        raise BadFile(
+            f"{path} holds {f'the line {several[:60]!r}' if several else 'no word'}; one word a line, please."
+        )
+    return words
+
+
 def similarity(vectors: Vectors, pairs: Sequence[Pair], *, resamples: int = 1000, seed: int = 0) -> Similarity:
     """Spearman's rho of the cosines with the scores, with its bootstrap interval."""
     terms = {t for p in pairs for t in (p.one, p.other)}
