@@ -47,7 +47,7 @@ def defense(name: str) -> str:
     if not name:
         return "no defense"
     return " + ".join(
-        re.sub(r" *\((.*)\)$", lambda found: f" ({found[1].replace('=', ' ')})", friendly(part))
+        re.sub(r" *\((.*)\)$", lambda found: f" ({found[1].replace('=', ' ')})", friendly(part.strip()))
         for part in name.split("+")
     )
 

@@ -21,11 +21,11 @@ def study() -> Study:
             "question": QUESTION,
             "description": DESCRIPTION,
             "grids": [
-                _grid("avatars", 32, "avatars_identity_32", ("4/255", "8/255"), "avatars_identity_32_b"),
+                _grid("avatars", 32, "avatars_identity_32", ("2/255", "4/255"), "avatars_identity_32_b"),
                 _grid("digits", None, "digits_classifier", ("16/255", "32/255"), None),
             ],
             "claims": [
-                *_claims("avatars", "8/255"),
+                *_claims("avatars", "2/255"),
                 *_claims("digits", "32/255"),
             ],
         },
