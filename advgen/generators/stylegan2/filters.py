@@ -13,8 +13,8 @@ Padding = tuple[int, int]  # before and after, of rows and of columns alike; neg
 
 def binomial_filter() -> Tensor:
     """The (4, 4) filter [1, 3, 3, 1] x [1, 3, 3, 1], of sum 1."""
-    taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
-    return torch.outer(taps, taps) / 64
+    taps = (1, 3, 3, 1)
+    return torch.tensor([[a * b / 64 for a in taps] for b in taps])
 
 
 def upfirdn2d(

@@ -31,7 +31,7 @@ class FullyConnected(nn.Module):
 
     def __init__(self, ins: int, outs: int, *, lr: float = 1.0, bias: float = 0.0, active: bool = False) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outs, ins) / lr)
+        self.weight = nn.Parameter(torch.empty(outs, ins).normal_(std=1 / lr))
         self.bias = nn.Parameter(torch.full((outs,), bias))
         self.lr = lr
         self.active = active
@@ -48,7 +48,7 @@ class Conv(nn.Module):
         self, ins: int, outs: int, size: int, *, bias: bool = True, active: bool = True, step: str = ""
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outs, ins, size, size))
+        self.weight = nn.Parameter(torch.empty(outs, ins, size, size).normal_())
         self.bias = nn.Parameter(torch.zeros(outs)) if bias else None
         self.active = active
         self.step = step

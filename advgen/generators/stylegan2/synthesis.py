@@ -22,10 +22,10 @@ class SynthesisLayer(nn.Module):
     def __init__(self, ins: int, outs: int, w_dim: int, size: int) -> None:
         super().__init__()
         self.affine = FullyConnected(w_dim, ins, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(outs, ins, 3, 3))
+        self.weight = nn.Parameter(torch.empty(outs, ins, 3, 3).normal_())
         self.bias = nn.Parameter(torch.zeros(outs))
         self.noise_strength = nn.Parameter(torch.zeros(()))
-        self.register_buffer("noise_const", torch.randn(size, size))
+        self.register_buffer("noise_const", torch.empty(size, size).normal_())
 
     def forward(
         self, x: Tensor, styles: Tensor, noise: Tensor | None, *, up: Tensor | None, gain: float, clamp: float | None,
@@ -43,7 +43,7 @@ class ToRGB(nn.Module):
     def __init__(self, ins: int, channels: int, w_dim: int) -> None:
         super().__init__()
         self.affine = FullyConnected(w_dim, ins, bias=1.0)
-        self.weight = nn.Parameter(torch.randn(channels, ins, 1, 1))
+        self.weight = nn.Parameter(torch.empty(channels, ins, 1, 1).normal_())
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor, styles: Tensor, *, clamp: float | None, fused: bool) -> Tensor:
@@ -60,7 +60,7 @@ class SynthesisBlock(nn.Module):
         size, outs = 4 << index, config.widths[index]
         self.register_buffer("resample_filter", binomial_filter())
         if index == 0:
-            self.const = nn.Parameter(torch.randn(outs, 4, 4))
+            self.const = nn.Parameter(torch.empty(outs, 4, 4).normal_())
         else:
             ins = config.widths[index - 1]
             self.conv0 = SynthesisLayer(ins, outs, config.w_dim, size)
