@@ -8,7 +8,7 @@ from functools import cache
 RULE = (
     "NFC{case}; a word is a run of letters, digits and combining marks; it goes on over a hyphen that touches a digit "
     "(IL-6, COVID-19, 5-HT), over a point or comma between digits (3.5, 1,000) and over an apostrophe between letters "
-    "(don't); everything else separates words and is dropped"
+    "(don't) but for that of a final s (Darwin's is darwin and s); everything else separates words and is dropped"
 )
 
 
@@ -35,7 +35,7 @@ def _pattern() -> re.Pattern[str]:
     marks = [c for c in range(0x300, 0x10000) if unicodedata.category(chr(c)) in ("Mn", "Mc")]
     ranges = "".join(f"{chr(first)}-{chr(last)}" for first, last in _ranges(marks))
     run = rf"(?:[^\W_]|[{ranges}])+"
-    joined = r"(?:(?<=\d)-|-(?=\d))|(?<=\d)[.,](?=\d)|(?<=[^\W\d_])'(?=[^\W\d_])"
+    joined = r"(?:(?<=\d)-|-(?=\d))|(?<=\d)[.,](?=\d)|(?<=[^\W\d_])'(?![sS]\b)(?=[^\W\d_])"
     return re.compile(rf"{run}(?:(?:{joined}){run})*")
 
 

@@ -68,15 +68,16 @@ def count_pairs(
     frequent = min(words, int((memory_bytes / 4 / 8) ** 0.5))
     table = np.zeros((frequent, frequent), dtype=np.int64)
     # What a corpus can hold at most is enough, however much memory is allowed.
-    buffer = np.empty(max(min(memory_bytes // 2 // _ENTRY, len(ids) * window), 4 * window), dtype=np.uint64)
+    buffer = np.empty(max(min(memory_bytes * 3 // 8 // _ENTRY, len(ids) * window), 4 * window), dtype=np.uint64)
     runs: list[_Run] = []
     position = filled = 0
     while position < len(ids):
         position, filled = _collect(ids, position, words, window, symmetric, shares, table, buffer)
         if filled:
             runs.append(_spilled(buffer[:filled], window, shares, folder, len(runs), last=position >= len(ids)))
+    room = max(memory_bytes * 3 // 8 // (6 * _ENTRY), 1 << 10)
     del buffer
-    cells = _merged(runs, table, words, folder, unit, symmetric, max(memory_bytes // 2 // (3 * _ENTRY), 1 << 10))
+    cells = _merged(runs, table, words, folder, unit, symmetric, room)
     if not len(cells.rows):
         raise BadArgument("no two words of the vocabulary stand in one sentence: the corpus is too small for GloVe.")
     return cells
@@ -114,7 +115,7 @@ def _spilled(
     sums = np.empty(len(buffer), dtype=np.int64)
     size = _reduced_digits(buffer, sums, window, shares)
     if last and number == 0:
-        return _Run(buffer[:size].copy(), sums[:size].copy())
+        return _Run(buffer[:size], sums[:size])
     keys_file, sums_file = folder / f"run-{number:05d}.keys", folder / f"run-{number:05d}.sums"
     buffer[:size].tofile(keys_file)
     sums[:size].tofile(sums_file)
