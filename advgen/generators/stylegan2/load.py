@@ -227,7 +227,9 @@ def _rosinality(root: Mapping[str, Any], budget: _Budget) -> _File:
     for name, theirs in (("G_ema", "g_ema"), ("G", "g")):
         if type(root.get(theirs)) is dict:
             tensors = official_generator(budget.tensors(root[theirs]))
-            networks[name] = _Net({**tensors, **_mean(root.get("latent_avg"), budget, notes)})
+            # The format has one mean; `convert` adds the raw generator's own, which other programs pass over.
+            mean = root.get("latent_avg_g" if theirs == "g" and "latent_avg_g" in root else "latent_avg")
+            networks[name] = _Net({**tensors, **_mean(mean, budget, notes)})
     if type(root.get("d")) is dict:
         networks["D"] = _Net(official_discriminator(budget.tensors(root["d"])))
     return _File("rosinality", networks, tuple(notes))

@@ -1,0 +1,34 @@
+"""Convert StyleGAN2 weights to safetensors or rosinality's format, without running what is in the file."""
+
+from pathlib import Path
+
+import click
+
+from advgen.cli._options import examples, json_option, print_json, print_pairs
+
+
+@click.command(
+    "convert",
+    epilog=examples("advgen convert ffhq.pkl ffhq.safetensors", "advgen convert afhqdog.pkl afhqdog-rosinality.pt"),
+)
+@click.argument("source", metavar="A", type=click.Path(path_type=Path))
+@click.argument("target", metavar="B", type=click.Path(path_type=Path))
+@json_option
+def command(source: Path, target: Path, *, as_json: bool) -> None:
+    """Convert StyleGAN2 weights to safetensors or rosinality's format, without running what is in the file.
+
+    A is an official .pkl, rosinality's .pt, an encoder's .pt with a decoder inside, or .safetensors; B ends in
+    .safetensors (with a card beside it) or in .pt. Images before and after are compared.
+    """
+    from advgen.core.device import set_threads
+    from advgen.generators.stylegan2.convert import convert
+
+    set_threads()
+    done = convert(source, target)
+    for note in done.notes:
+        click.echo(f"note: {note}.", err=True)
+    page = {"read": f"{source} ({done.source})", "written": target, "largest difference": done.largest_difference}
+    if as_json:
+        print_json({**page, "notes": done.notes})
+    else:
+        print_pairs({**page, "largest difference": f"{done.largest_difference:.2g} of 1, over images of seeds 0 to 3"})

@@ -1,0 +1,136 @@
+"""StyleGAN2 weights from one file format to another, with the difference that it made to the images."""
+
+import io
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from advgen.core import checkpoints
+from advgen.core.errors import BadArgument
+from advgen.core.files import sha256, write_atomically
+from advgen.core.specs import Card, Scalar
+from advgen.generators.stylegan2.generator import StyleGAN2Generator
+from advgen.generators.stylegan2.layouts import rosinality_discriminator, rosinality_generator
+from advgen.generators.stylegan2.load import Loaded, load_stylegan2
+from advgen.generators.stylegan2.sample import latents, one_hot
+
+SEEDS = tuple(range(4))  # of the images that are compared
+
+
+class Conversion(NamedTuple):
+    """What was read and written."""
+
+    source: str  # the format that was read
+    largest_difference: float  # between images before and after, in [0, 1], over SEEDS with stored noise
+    notes: tuple[str, ...]  # sentences: what the source lacked, what the new file cannot hold
+
+
+def convert(source: Path, target: Path) -> Conversion:
+    """Writes the networks of `source` to `target`: `.safetensors` with its card, or rosinality's `.pt`.
+
+    Raises:
+        BadArgument: another suffix, the same file, or a network that the format cannot hold.
+        BadFile, MissingFile: the source cannot be read.
+    """
+    if target.suffix not in (".safetensors", ".pt"):
+        raise BadArgument(
+            f"{target} ends in {target.suffix or 'nothing'}; give a name that ends in .safetensors, or in .pt for "
+            "rosinality's format."
+        )
+    if target.resolve() == source.resolve():
+        raise BadArgument(f"{target} is the file that is read; give the new file another name.")
+    loaded = load_stylegan2(source)
+    if target.suffix == ".safetensors":
+        _write_safetensors(loaded, source, target)
+        lost: tuple[str, ...] = ()
+    else:
+        lost = _write_rosinality(loaded, target)
+    again = load_stylegan2(target)
+    difference = max(_difference(a, b) for a, b in _pairs(loaded, again))
+    return Conversion(loaded.info.format, difference, (*loaded.info.notes, *lost))
+
+
+def _pairs(one: Loaded, other: Loaded) -> list[tuple[StyleGAN2Generator, StyleGAN2Generator]]:
+    pairs = [(one.generator, other.generator)]
+    if one.raw_generator is not None and other.raw_generator is not None:
+        pairs.append((one.raw_generator, other.raw_generator))
+    return pairs
+
+
+@torch.no_grad()
+def _difference(one: StyleGAN2Generator, other: StyleGAN2Generator) -> float:
+    largest = 0.0
+    for seed in SEEDS:
+        z = latents(one, [seed])
+        c = one_hot(one, seed % one.c_dim, 1) if one.c_dim else None
+        made = [net.synthesis(net.mapping(z, c, psi=0.7)) for net in (one, other)]
+        largest = max(largest, float((made[0] - made[1]).abs().max()))
+    return largest
+
+
+def _write_safetensors(loaded: Loaded, source: Path, target: Path) -> None:
+    networks = {"G_ema": loaded.generator, "G": loaded.raw_generator, "D": loaded.discriminator}
+    tensors: dict[str, Tensor] = {}
+    args: dict[str, Scalar] = {"source": source.name, "source_sha256": sha256(source), "format": loaded.info.format}
+    for name, net in networks.items():
+        if net is not None:
+            tensors |= {f"{name}.{key}": tensor for key, tensor in net.state_dict().items()}
+            args[f"{name}.conv_clamp"] = net.config.conv_clamp
+    if loaded.discriminator is not None:
+        args["D.group"] = loaded.discriminator.config.group
+    card = Card(
+        name=target.stem,
+        kind="generator",
+        recipe="converted",
+        args=args,
+        seed=0,
+        data_hash="",
+        file_hash="",
+        metrics={},
+        cost={},
+        licence="that of the source file",
+        made_with={"torch": torch.__version__},
+    )
+    checkpoints.save(target, tensors, card)
+
+
+def _write_rosinality(loaded: Loaded, target: Path) -> tuple[str, ...]:
+    config = loaded.generator.config
+    reasons = (
+        (config.c_dim, "a condition"),
+        (config.architecture != "skip", f"a generator of the {config.architecture} architecture"),
+        (config.channels != 3, f"images of {config.channels} channels"),
+        (config.z_dim != config.w_dim, "a z of another length than w"),
+    )
+    for refused, what in reasons:
+        if refused:
+            raise BadArgument(f"rosinality's format has no room for {what}; write a .safetensors file instead.")
+    lost = []
+    if config.conv_clamp is not None:
+        lost.append(f"the clamp of features at {config.conv_clamp:g} has no place in the file and was left out")
+    content: dict[str, object] = {"g_ema": _theirs(loaded.generator), "latent_avg": loaded.generator.mean_w.clone()}
+    if loaded.raw_generator is not None:
+        content["g"] = _theirs(loaded.raw_generator)
+        content["latent_avg_g"] = loaded.raw_generator.mean_w.clone()
+    judge = loaded.discriminator
+    if judge is not None:
+        fits = judge.config.architecture == "resnet" and judge.config.group == 4 and judge.config.deviations == 1
+        if fits and judge.config.resolution > 4:
+            blocks = len(judge.config.widths) - 1
+            content["d"] = _apart(rosinality_discriminator(judge.state_dict(), blocks))
+        else:
+            lost.append("the discriminator is of another kind than the file's and was left out")
+    file = io.BytesIO()
+    torch.save(content, file)
+    write_atomically(target, file.getvalue())
+    return tuple(lost)
+
+
+def _theirs(net: StyleGAN2Generator) -> dict[str, Tensor]:
+    return _apart(rosinality_generator(net.state_dict(), len(net.config.widths) - 1, net.config.mapping_layers))
+
+
+def _apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.clone() for name, tensor in tensors.items()}

@@ -1,0 +1,113 @@
+"""`advgen convert` and `advgen generate` as a user runs them."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from advgen.cli.main import main
+from advgen.generators.stylegan2.load import load_stylegan2
+
+
+@pytest.fixture
+def weights(little, official, write):
+    """An official pickle with averaged and raw generator and a discriminator."""
+    (net, judge), (raw, _) = little(0), little(1)
+    return write(official({"G": raw, "D": judge, "G_ema": net}))
+
+
+@pytest.mark.parametrize("name", ["there.safetensors", "there.pt"])
+def test_conversion_there_and_back_keeps_the_images(weights, tmp_path, capsys, name):
+    there, back = tmp_path / name, tmp_path / "back.safetensors"
+    for source, target in ((weights, there), (there, back)):
+        capsys.readouterr()
+        assert main(["convert", str(source), str(target), "--json"]) == 0
+        page = json.loads(capsys.readouterr().out)
+        assert page["largest difference"] < 1e-5
+    one, other = load_stylegan2(weights), load_stylegan2(back)
+    for a, b in zip(
+        (one.generator, one.raw_generator, one.discriminator),
+        (other.generator, other.raw_generator, other.discriminator),
+    ):
+        assert all(torch.equal(b.state_dict()[k], v) for k, v in a.state_dict().items() if "w_avg" not in k)
+    assert torch.equal(one.generator.mean_w, other.generator.mean_w)
+
+
+def test_the_clamp_survives_in_the_card_and_its_loss_is_said(little, official, write, tmp_path, capsys):
+    from advgen.generators.stylegan2.convert import _write_safetensors
+
+    net, _ = little(conv_clamp=256.0)
+    source = write(official({"G_ema": net}))
+    loaded = load_stylegan2(source)
+    _write_safetensors(loaded._replace(generator=net), source, tmp_path / "clamped.safetensors")
+    assert load_stylegan2(tmp_path / "clamped.safetensors").generator.config.conv_clamp == 256.0
+    assert main(["convert", str(tmp_path / "clamped.safetensors"), str(tmp_path / "lost.pt")]) == 0
+    assert "the clamp of features at 256" in capsys.readouterr().err
+
+
+def test_safetensors_without_a_card_say_what_is_assumed(weights, tmp_path):
+    assert main(["convert", str(weights), str(tmp_path / "net.safetensors")]) == 0
+    (tmp_path / "net.json").unlink()
+    assert "no card" in load_stylegan2(tmp_path / "net.safetensors").info.notes[0]
+
+
+def test_generate_writes_an_image_a_seed_and_a_sheet(weights, tmp_path):
+    out = tmp_path / "out"
+    words = ["generate", "--weights", str(weights), "--seeds", "0-2,7", "--psi", "0.7", "--out", str(out)]
+    assert main(words) == 0
+    assert sorted(p.name for p in out.iterdir()) == [
+        "grid.png", "seed0000.png", "seed0001.png", "seed0002.png", "seed0007.png"
+    ]  # fmt: skip
+    net = load_stylegan2(weights).generator
+    z = torch.from_numpy(np.random.RandomState(7).randn(1, 6)).float()
+    with torch.no_grad():
+        expected = (net(z, psi=0.7).clamp(0, 1) * 255).round()[0].permute(1, 2, 0).numpy()
+    assert np.abs(np.asarray(Image.open(out / "seed0007.png")).astype(float) - expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--seeds", "5-1"], "seeds go upwards"),
+        (["--seeds", "x"], "seeds are written 0-15"),
+        (["--seeds", "0-9999999"], "more than 100000"),
+        (["--psi", "nan"], "must be a finite number"),
+        (["--class", "2"], "this generator has none"),
+    ],
+)
+def test_bad_input_to_generate_is_one_sentence(weights, tmp_path, capsys, words, sentence):
+    assert main(["generate", "--weights", str(weights), "--out", str(tmp_path / "out"), *words]) == 2
+    told = capsys.readouterr().err
+    assert sentence in told
+    assert told.count("\n") == 1
+
+
+def test_a_class_must_be_chosen_where_there_are_some(little, official, write, tmp_path, capsys):
+    path = write(official({"G_ema": little(c_dim=3)[0]}))
+    words = ["generate", "--weights", str(path), "--seeds", "0", "--out", str(tmp_path / "out")]
+    assert main(words) == 2
+    assert "has 3 classes; say which with --class 0" in capsys.readouterr().err
+    assert main([*words, "--class", "2"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("target", "sentence"),
+    [("net.onnx", "ends in .onnx; give a name that ends in .safetensors"), ("net.pkl", "ends in .pkl")],
+)
+def test_bad_targets_of_convert_are_one_sentence(weights, tmp_path, capsys, target, sentence):
+    assert main(["convert", str(weights), str(tmp_path / target)]) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_classes_do_not_fit_into_rosinalitys_format(little, official, write, tmp_path, capsys):
+    path = write(official({"G_ema": little(c_dim=3)[0]}))
+    assert main(["convert", str(path), str(tmp_path / "net.pt")]) == 2
+    assert "no room for a condition" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["convert", "generate"])
+def test_help_shows_two_examples(command, capsys):
+    assert main([command, "--help"]) == 0
+    assert capsys.readouterr().out.count(f"advgen {command} ") >= 2
