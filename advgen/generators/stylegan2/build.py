@@ -21,6 +21,7 @@ from advgen.generators.stylegan2.filters import binomial_filter
 from advgen.generators.stylegan2.generator import StyleGAN2Generator
 
 Network = TypeVar("Network", bound=nn.Module)
+MAX_SIDE = 2**20  # of a tensor; a tensor without numbers could claim any
 MAX_LAYERS = 64  # of a mapping; the papers have 8
 
 
@@ -122,7 +123,7 @@ def _shape(state: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[int
     if name not in state:
         raise BadFile(f"holds no StyleGAN2: it lacks {name}")
     shape = tuple(state[name].shape)
-    if len(shape) != dimensions:
+    if len(shape) != dimensions or not all(1 <= n <= MAX_SIDE for n in shape):
         raise BadFile(f"holds {name} of the unexpected shape {shape}")
     return shape
 

@@ -102,7 +102,14 @@ def _zipped(data: bytes, machine: Machine) -> Any:
         info = members.get(f"{folder}data/{key}")
         if info is None:
             raise BadFile("refers to a storage that it does not hold")
-        return lambda: archive.read(info)
+
+        def read() -> bytes:
+            try:
+                return archive.read(info)
+            except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError):
+                raise BadFile("is damaged: the numbers of a tensor are not those that were written") from None
+
+        return read
 
     def fits(storage: Storage, key: str) -> None:
         if storage.count * storage.dtype.itemsize != members[f"{folder}data/{key}"].file_size:

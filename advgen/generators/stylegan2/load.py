@@ -208,7 +208,7 @@ def _setting(found: list[Any], name: str) -> float | None:
     if len(values) > 1 or any(_structured(v) for v in found):
         raise BadFile(f"gives its layers different values of {name}, which is not supported")
     value = values.pop() if values else None
-    if value is not None and type(value) is not float:
+    if value is not None and not (type(value) is float and 0 < value < 1e30):
         raise BadFile(f"has a {name} that is no positive number")
     return value
 
@@ -252,7 +252,7 @@ def _mean(value: Any, budget: _Budget, notes: list[str]) -> dict[str, Tensor]:
     if ref is None:
         return {}
     mean = budget.tensor(ref)
-    if not mean.is_floating_point() or mean.ndim not in (1, 2):
+    if not mean.is_floating_point() or mean.ndim not in (1, 2) or not mean.numel():
         raise BadFile(f"holds latent_avg of the unexpected shape {tuple(mean.shape)}")
     if mean.ndim == 2:
         if (mean - mean[:1]).abs().max() > 1e-6:
@@ -290,4 +290,4 @@ def _ref(value: Any) -> TensorRef | None:
 
 
 def _kind(value: Any) -> str:
-    return value.name[:60] if type(value) is Stored else type(value).__name__
+    return repr(value.name[:60]) if type(value) is Stored else type(value).__name__

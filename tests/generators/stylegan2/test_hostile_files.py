@@ -160,3 +160,19 @@ def test_a_module_inside_itself_is_refused(write):
     data = MARK + b"}X\x05\0\0\0G_ema" + call + parts + b"s."
     with pytest.raises(BadFile, match="modules in modules"):
         load_stylegan2(write(data))
+
+
+def test_numbers_that_were_changed_on_the_way_are_found(write):
+    file = io.BytesIO()
+    torch.save({"g_ema": {"style.1.weight": torch.arange(64.0)}}, file)
+    data = file.getvalue()
+    at = data.index(torch.arange(64.0).numpy().tobytes())
+    with pytest.raises(BadFile, match="is damaged: the numbers"):
+        load_stylegan2(write(data[: at + 8] + b"\xff" + data[at + 9 :], "net.pt"))
+
+
+def test_an_empty_tensor_of_any_size_is_refused(write):
+    empty = {name: torch.empty(2**40, 0, 3, 3) for name in ("synthesis.b4.conv1.weight", "mapping.fc0.weight")}
+    affine = {"synthesis.b4.conv1.affine.weight": torch.zeros(2, 2)}
+    with pytest.raises(BadFile, match="unexpected shape"):
+        load_stylegan2(write(legacy({**empty, **affine})))
