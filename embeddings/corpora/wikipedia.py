@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, final
 
 from advgen.core.errors import MissingFile
+from advgen.embeddings.corpora.cleaner import Cleaner, PageLost
 from advgen.embeddings.corpora.source import Account, checked
-from advgen.embeddings.corpora.wikitext import paragraphs
 from advgen.embeddings.corpora.xml import elements, local_name
 
 EXCERPT = "enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
@@ -20,33 +20,16 @@ class Wikipedia:
 
     name = "wikipedia"
 
-    def __init__(self, paths: Sequence[str | Path]) -> None:
+    def __init__(self, paths: Sequence[str | Path], *, page_seconds: float = 20.0) -> None:
         self.paths = checked(paths)
+        self.page_seconds = page_seconds  # a page whose mark-up takes longer is lost
 
     def paragraphs(self, account: Account) -> Iterator[str]:
         """The prose of each article, in the order of the dump."""
-        for path in self.paths:
-            account.read["files"] += 1
-            yield from self._of_file(path, account)
-
-    def _of_file(self, path: Path, account: Account) -> Iterator[str]:
-        files, categories = {"file", "image"}, {"category"}
-        before = account.read["pages"]
-        for element in elements(path, ("namespace", "page"), account):
-            if local_name(element) == "namespace":
-                if element.get("key") in ("6", "14") and element.text:
-                    (files if element.get("key") == "6" else categories).add(element.text.strip().lower())
-                continue
-            account.read["pages"] += 1
-            text = _article(element, account)
-            if text is None:
-                continue
-            account.read["documents"] += 1
-            for paragraph in paragraphs(text, files, categories, account):
-                account.read["paragraphs"] += 1
-                yield paragraph
-        if account.read["pages"] == before:
-            account.lose(path, "no page was found in it; a dump of pages-articles was expected")
+        with Cleaner(seconds=self.page_seconds) as cleaner:
+            for path in self.paths:
+                account.read["files"] += 1
+                yield from _of_file(path, cleaner, account)
 
 
 def excerpt() -> Path:
@@ -80,3 +63,29 @@ def _article(page: Any, account: Account) -> str | None:
         account.remove("page too long", text)
         return None
     return str(text)
+
+
+def _of_file(path: Path, cleaner: Cleaner, account: Account) -> Iterator[str]:
+    files, categories = {"file", "image"}, {"category"}
+    before = account.read["pages"]
+    for element in elements(path, ("namespace", "page"), account):
+        if local_name(element) == "namespace":
+            if element.get("key") in ("6", "14") and element.text:
+                (files if element.get("key") == "6" else categories).add(element.text.strip().lower())
+            continue
+        account.read["pages"] += 1
+        text = _article(element, account)
+        if text is None:
+            continue
+        try:
+            cleaned = cleaner.paragraphs(text, files, categories, account)
+        except PageLost as reason:
+            title = (element.findtext("{*}title") or "").strip()
+            account.lose(path, f"the page {title!r}: {reason}")
+            continue
+        account.read["documents"] += 1
+        for paragraph in cleaned:
+            account.read["paragraphs"] += 1
+            yield paragraph
+    if account.read["pages"] == before:
+        account.lose(path, "no page was found in it; a dump of pages-articles was expected")

@@ -140,6 +140,14 @@ def test_broken_xml_is_stepped_over_and_its_cut_page_left_out(tmp_path: Path) ->
     assert any("cuts off" in loss.what for loss in account.lost)
 
 
+def test_a_page_whose_mark_up_takes_too_long_is_lost_and_named(tmp_path: Path) -> None:
+    path = tmp_path / "wiki.xml"
+    path.write_bytes(dump(page("one"), page("&lt;ref&gt;" * 40_000), page("two")))
+    account = Account()
+    assert list(Wikipedia([path], page_seconds=1.5).paragraphs(account)) == ["one", "two"]
+    assert [loss.what for loss in account.lost] == ["the page 'T': its mark-up took over 1.5 s"]
+
+
 def test_a_file_without_pages_is_named(tmp_path: Path) -> None:
     path = tmp_path / "no.xml"
     path.write_bytes(b"no mark-up at all")
