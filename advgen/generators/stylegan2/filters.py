@@ -21,14 +21,13 @@ def upfirdn2d(
     images: Tensor, fir: Tensor, *, up: int = 1, down: int = 1, padding: Padding = (0, 0), gain: float = 1.0
 ) -> Tensor:
     """Zeros inserted behind each pixel, padded, convolved with `fir` (2-D) times `gain`, every `down`th kept."""
-    n, c, h, w = images.shape
-    flat = images.reshape(n * c, 1, h, w)
+    channels = images.shape[1]
     taps = (fir * gain).flip(0, 1).to(images.dtype)  # torch correlates
-    if up == 1:
-        flat = functional.conv2d(functional.pad(flat, (*padding, *padding)), taps[None, None], stride=down)
-    else:
-        flat = _upsampled(flat, taps, up, padding)[:, :, ::down, ::down]
-    return flat.reshape(n, c, *flat.shape[2:])
+    if up > 1:
+        return _upsampled(images, taps, up, padding)[:, :, ::down, ::down]
+    # A group a channel: on a CPU many times faster than the channels as a batch.
+    kernel = taps.expand(channels, 1, *taps.shape)
+    return functional.conv2d(functional.pad(images, (*padding, *padding)), kernel, stride=down, groups=channels)
 
 
 def upsample2d(images: Tensor, fir: Tensor) -> Tensor:
@@ -45,13 +44,10 @@ def downsample2d(images: Tensor, fir: Tensor) -> Tensor:
 
 def conv_up(features: Tensor, weight: Tensor, fir: Tensor, *, groups: int = 1) -> Tensor:
     """Convolution at twice the size: transposed convolution with `weight` (O, I, k, k), then the filter."""
-    outs, ins, k, _ = weight.shape
+    k = weight.shape[-1]
     if k == 1:
         return upsample2d(functional.conv2d(features, weight, groups=groups), fir)
-    turned = (
-        weight.reshape(groups, outs // groups, ins, k, k).transpose(1, 2).reshape(groups * ins, outs // groups, k, k)
-    )
-    features = functional.conv_transpose2d(features, turned, stride=2, groups=groups)
+    features = _transposed(features, weight, groups)
     n = fir.shape[0]
     padding = (k // 2 + (n + 1) // 2 - (k - 1), k // 2 + (n - 2) // 2 - (k - 2))
     return upfirdn2d(features, fir, padding=padding, gain=4)
@@ -66,8 +62,26 @@ def conv_down(features: Tensor, weight: Tensor, fir: Tensor) -> Tensor:
     return functional.conv2d(features, weight, stride=2)
 
 
-def _upsampled(flat: Tensor, taps: Tensor, up: int, padding: Padding) -> Tensor:
-    """(M, 1, H, W) filtered at `up` times the size by the phases of `taps`."""
+def _transposed(features: Tensor, weight: Tensor, groups: int) -> Tensor:
+    """Transposed 3x3 convolution of stride 2: its four phases see 2x2 pixels each, so one 2x2 convolution makes them.
+
+    On a CPU it is faster than torch's own, in spite of the zeros among the 4 x 4 taps.
+    """
+    outs, ins, k, _ = weight.shape
+    assert k == 3
+    h, w = features.shape[2:]
+    # Output row 2 q + r is w[r] x[q] + w[r + 2] x[q - 1], with w[3] = 0.
+    phases = weight.new_zeros(outs, 2, 2, ins, 2, 2)
+    for i in range(3):
+        for j in range(3):
+            phases[:, i % 2, j % 2, :, int(i < 2), int(j < 2)] = weight[:, :, i, j]
+    phases = phases.reshape(4 * outs, ins, 2, 2)
+    made = functional.pixel_shuffle(functional.conv2d(features, phases, padding=1, groups=groups), 2)
+    return made[:, :, : 2 * h + 1, : 2 * w + 1]
+
+
+def _upsampled(images: Tensor, taps: Tensor, up: int, padding: Padding) -> Tensor:
+    """(N, C, H, W) filtered at `up` times the size by the phases of `taps`."""
     before, after = padding
     # Output row up * q + r sees input row q + offset + t through tap first + up * t.
     first = [(before - r) % up for r in range(up)]
@@ -80,9 +94,11 @@ def _upsampled(flat: Tensor, taps: Tensor, up: int, padding: Padding) -> Tensor:
             part = taps[first[i] :: up, first[j] :: up]
             rows, columns = offset[i] - low, offset[j] - low
             phases[i, j, rows : rows + part.shape[0], columns : columns + part.shape[1]] = part
-    outs = [flat.shape[2 + i] * up + before + after - taps.shape[i] + 1 for i in (0, 1)]
+    outs = [images.shape[2 + i] * up + before + after - taps.shape[i] + 1 for i in (0, 1)]
     steps = [-(-out // up) for out in outs]
-    ends = [steps[i] + side[i] - 1 - flat.shape[2 + i] + low for i in (0, 1)]
-    padded = functional.pad(flat, (-low, ends[1], -low, ends[0]))
-    made = functional.conv2d(padded, phases.reshape(up * up, 1, *side))
+    ends = [steps[i] + side[i] - 1 - images.shape[2 + i] + low for i in (0, 1)]
+    padded = functional.pad(images, (-low, ends[1], -low, ends[0]))
+    channels = images.shape[1]
+    kernel = phases.reshape(up * up, 1, *side).repeat(channels, 1, 1, 1)
+    made = functional.conv2d(padded, kernel, groups=channels)
     return functional.pixel_shuffle(made, up)[:, :, : outs[0], : outs[1]]
