@@ -53,6 +53,7 @@ class Assembly:
         self._networks: dict[str, tuple[nn.Module, Card]] = {}
         self._metrics: dict[str, LPIPS] = {}
         self._defended: dict[tuple[Any, ...], Defended] = {}
+        self._calibrated: dict[tuple[Any, ...], list[float]] = {}
         self._given: dict[Part, Any] = {}
         self._given_data: dict[tuple[str, str], Slice] = {}
         self.stand_ins: dict[str, str] = {}  # what stood in for what; raises warning 16
@@ -127,7 +128,7 @@ class Assembly:
         return self._targets[at]
 
     def defended(self, cell: Cell) -> Defended:
-        at = (cell.target, cell.defense, cell.data._replace(count=0), cell.seed)
+        at = _pipeline(cell)
         if at not in self._defended:
             target, _ = self.target(cell.target, cell.data)
             defended = Defended(target)
@@ -144,6 +145,22 @@ class Assembly:
                     )
             self._defended[at] = defended
         return self._defended[at]
+
+    def calibration_alarm(self, cell: Cell) -> list[float]:
+        """The pipeline's alarm on each clean calibration image: where thresholds for other false alarms come from."""
+        at = _pipeline(cell)
+        alarms = self.defended(cell).alarms
+        if at not in self._calibrated and alarms:
+            clean = self._calibration_slice(cell, min(a.fpr for a in alarms))
+            levels = []
+            with torch.no_grad():
+                for some in torch.arange(len(clean.ids)).split(64):
+                    rng = SampleRng.for_samples(cell.seed, "defense", [clean.ids[int(i)] for i in some])
+                    shown = clean.images[some].to(self.device)
+                    each = [(a.detector.score(shown, rng) - a.threshold) / a.sigma for a in alarms]
+                    levels += torch.stack(each).amax(0).double().cpu().tolist()
+            self._calibrated[at] = levels
+        return self._calibrated.get(at, [])
 
     def attack(self, cell: Cell) -> Attack:
         assert cell.attack is not None
@@ -296,11 +313,14 @@ class Assembly:
             f"`advgen train dae --arg data={data.name}` and name it with weights=PATH."
         )
 
+    def _calibration_slice(self, cell: Cell, fpr: float) -> Slice:
+        needed = max(CALIBRATION_COUNT, math.ceil(EXPECTED_FALSE_ALARMS / fpr))
+        return self.first(cell.data._replace(split="calibration"), needed)
+
     def _alarm(self, detector: Detector, part: Part, cell: Cell) -> Any:
         fpr = float(dict(part.args).get("fpr", FPR))
         learn = self.first(cell.data._replace(split="train"), FIT_COUNT)
-        needed = max(CALIBRATION_COUNT, math.ceil(EXPECTED_FALSE_ALARMS / fpr))
-        clean = self.first(cell.data._replace(split="calibration"), needed)
+        clean = self._calibration_slice(cell, fpr)
         rng = SampleRng.for_samples(cell.seed, "defense", learn.ids)
         fitted = detector.fit(learn.images.to(self.device), rng=rng)
         return calibrate(
@@ -310,6 +330,11 @@ class Assembly:
             rng=SampleRng.for_samples(cell.seed, "defense", clean.ids),
             slice_hash=f"{clean.hash}[:{len(clean.ids)}]",
         )
+
+
+def _pipeline(cell: Cell) -> tuple[Any, ...]:
+    """What a defended target depends on."""
+    return cell.target, cell.defense, cell.data._replace(count=0), cell.seed
 
 
 def _head(sample: Slice, count: int) -> Slice:

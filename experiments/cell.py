@@ -210,6 +210,7 @@ def _meta(cell: Cell, shared: str, joined: Joined, sample: Slice, assembly: Asse
             {"threshold": a.threshold, "sigma": a.sigma, "fpr": a.fpr, "calibrated_on": a.calibrated_on}
             for a in joined.defended.alarms
         ],
+        "calibration_alarm": assembly.calibration_alarm(cell),
         "training_seed": assembly.training_seed(cell),
         "target_card": card._asdict(),
     }

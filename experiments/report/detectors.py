@@ -33,8 +33,8 @@ class Reading(NamedTuple):
 
 
 def readings(view: RunView) -> list[Reading]:
-    """A reading for each attacked cell behind a detector; thresholds for other false-alarm rates come from the clean
-    baseline on the calibration split, where the study has one.
+    """A reading for each attacked cell behind a detector; thresholds for other false-alarm rates come from the alarms
+    of the clean calibration images, or from a clean baseline on the calibration split.
     """
     rows = view.rows
     if not len(rows) or not rows["clean_alarm"].notna().any():
@@ -43,7 +43,9 @@ def readings(view: RunView) -> list[Reading]:
     attacked = attacked[(attacked["split"] != "calibration").to_numpy()]
     found = []
     for key, cell in attacked.groupby("cell_key", sort=False):
-        found.append(_reading(view, str(key), cell, _calibration(rows, cell.iloc[0])))
+        kept = np.array(view.cells[str(key)][1].get("calibration_alarm", ()), dtype=float)
+        calibration = kept if len(kept) else _calibration(rows, cell.iloc[0])
+        found.append(_reading(view, str(key), cell, calibration))
     return sorted(found, key=lambda r: (*r[:3], r.knowledge, r.attack, r.attack_args, _radius(r.radius)))
 
 
