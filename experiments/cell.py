@@ -212,5 +212,6 @@ def _meta(cell: Cell, shared: str, joined: Joined, sample: Slice, assembly: Asse
         ],
         "calibration_alarm": assembly.calibration_alarm(cell),
         "training_seed": assembly.training_seed(cell),
+        "stand_ins": dict(assembly.stand_ins),
         "target_card": card._asdict(),
     }

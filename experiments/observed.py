@@ -41,7 +41,6 @@ def evidence_of(store: Store, rows: pd.DataFrame, verdicts: list[Verdict]) -> Ev
     labels: Mapping[str, str] = (store.read_json("study.json") or {}).get("labels", {})
     cells = {key: (cell, meta) for key, cell, meta in store.cells() if key in set(rows["cell_key"])}
     notes = _notes(rows)
-    stand_ins = store.read_json("stand_ins.json")
     return Evidence(
         late_gain=_late(notes),
         restart_gain=_restarts(rows, cells),
@@ -54,7 +53,7 @@ def evidence_of(store: Store, rows: pd.DataFrame, verdicts: list[Verdict]) -> Ev
         shared_images=_by_data(cells, probes, "shared", sum),
         calibrations=_calibrations(cells),
         nets=_nets(cells),
-        stand_ins=None if stand_ins is None else [f"{new} for {old}" for old, new in sorted(stand_ins.items())],
+        stand_ins=[f"{new} for {old}" for old, new in sorted(store.stand_ins().items())],
         certified=_certified(cells, probes),
         verdicts=verdicts,
     )

@@ -114,7 +114,8 @@ def run_cells(
             for _, _, cell in (one for task in chunk for one in task.cells):
                 done += 1
                 tell(Progress(done, total, cell, False))
-    store.write_json("stand_ins.json", assembly.stand_ins)
+    # What was done before, or by workers, stands in the cells' own metas.
+    store.write_json("stand_ins.json", {**(store.read_json("stand_ins.json") or {}), **assembly.stand_ins})
 
 
 def _tasks(cells: Sequence[Cell], assembly: Assembly) -> list[_Task]:

@@ -212,6 +212,13 @@ class Store:
                 dict(self.read_json(f"{key}/meta.json") or {}),
             )
 
+    def stand_ins(self) -> dict[str, str]:
+        """What stood in for what, here or in any worker: name of the published thing -> name of ours."""
+        found = dict(self.read_json("stand_ins.json") or {})
+        for _, _, meta in self.cells():
+            found |= meta.get("stand_ins", {})
+        return found
+
     def rows(self, keys: Iterable[str] | None = None) -> pd.DataFrame:
         """All rows of the finished cells (of `keys`, if given), each with its cell's columns."""
         wanted = None if keys is None else set(keys)

@@ -86,7 +86,7 @@ def environment(view: RunView) -> Markup:
         card = meta.get("target_card") or {}
         if card:
             cards[str(card.get("name"))] = f"recipe {card.get('recipe')}, licence {card.get('licence')}"
-    stand_ins = view.store.read_json("stand_ins.json")
+    stand_ins = view.store.stand_ins()
     seeds = sorted({c.seed for c, _ in view.cells.values()})
     plan = view.store.plan
     pairs = {

@@ -117,3 +117,12 @@ def test_killed_at_ten_random_moments_it_ends_in_the_rows_of_an_undisturbed_run(
 def written(folder: Path) -> int:
     """Files that any child has renamed into place; merged parts count on through their images."""
     return len(list(folder.rglob("*.parquet"))) + len(list(folder.rglob("*.json")))
+
+
+@pytest.mark.slow
+def test_a_stand_in_that_only_a_worker_used_is_still_told(small_study, tmp_path):
+    from advgen.experiments.observed import warnings_of
+
+    store = run_small(small_study, tmp_path / "run", workers=2)
+    (tmp_path / "run" / "stand_ins.json").unlink()
+    assert 16 in {warning.number for warning in warnings_of(store)}
