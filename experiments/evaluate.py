@@ -184,7 +184,13 @@ def _slice(
 
 def _some(sample: Slice, part: slice) -> Slice:
     """Clean images are shared out: a third to learn from, the rest to calibrate on."""
-    return sample._replace(ids=sample.ids[part], images_u8=sample.images_u8[part], labels=sample.labels[part])
+    begin, end, _ = part.indices(len(sample.ids))
+    return sample._replace(
+        ids=sample.ids[part],
+        images_u8=sample.images_u8[part],
+        labels=sample.labels[part],
+        table=sample.table.slice(begin, end - begin),
+    )
 
 
 def _classes(

@@ -7,7 +7,6 @@ serve every cell that has the same ones. No torch here.
 
 import json
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -342,12 +341,6 @@ def remove_unfinished(folder: Path) -> None:
     """Removes what a killed run left half-written beside its parts."""
     for left in folder.rglob(".*.part"):
         left.unlink(missing_ok=True)
-
-
-def clear(folder: Path) -> None:
-    """Removes a run folder; only ever one that is a run."""
-    if (folder / "study.json").is_file():
-        shutil.rmtree(folder)
 
 
 def _part_name(part: int) -> str:
