@@ -31,6 +31,9 @@ TORCH_FILES: Mapping[str, tuple[str, ...]] = {
     "alexnet-owt-7be5be79.pth": ("7be5be79",),
     "alexnet-owt-4df8aa71.pth": ("4df8aa71",),
     "vgg16-397923af.pth": ("397923af",),
+    # Inception-v3 for FID, as torch-fidelity and pytorch-fid publish it: one content under two names.
+    "weights-inception-2015-12-05-6726825d.pth": ("6726825d",),
+    "pt_inception-2015-12-05-6726825d.pth": ("6726825d",),
     # The linear layers that come with the lpips package, version 0.1.
     "squeeze.pth": ("4a5350f23600cb79",),
     "alex.pth": ("df73285e35b22355",),
