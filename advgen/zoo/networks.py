@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advgen.core.errors import BadArgument, UnknownName
+from advgen.generators.stylegan2.encoder import LatentEncoder
 
 
 def small(channels: int = 1, size: int = 28, classes: int = 10) -> nn.Sequential:
@@ -254,6 +255,7 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "small-cnn": SmallCNN,
     "attribute-cnn": AttributeCNN,
     "denoising-autoencoder": DenoisingAutoencoder,
+    "latent-encoder": LatentEncoder,
 }
 
 

@@ -1,0 +1,1 @@
+"""From images back to latents, and what is done with latents there."""
