@@ -1,0 +1,46 @@
+"""From another inverter's latents, a few steps of optimisation: an encoder's speed with an optimiser's nearness.
+
+Zhu et al., "In-domain GAN inversion", arXiv 2004.00049, section 3.2, and before them iGAN (arXiv 1609.03552, section
+3.2). The start counts as a result too, so that the end is never further by the loss than where it began.
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+from torch import Tensor
+
+from advgen.core.meter import Meter
+from advgen.core.rng import SampleRng
+from advgen.core.types import Inverter, Latents
+from advgen.inversion.descent import Keep, Trace
+from advgen.inversion.image2stylegan import Image2StyleGAN
+from advgen.inversion.likeness import Style
+
+
+@final
+@dataclass(frozen=True)
+class Hybrid:
+    """`first` proposes, `then` refines."""
+
+    first: Inverter
+    then: Image2StyleGAN
+
+    def invert(
+        self,
+        images: Tensor,
+        *,
+        rng: SampleRng,
+        meter: Meter,
+        mask: Tensor | None = None,
+        style: Style | None = None,
+        keep: Keep | None = None,
+        trace: Trace | None = None,
+    ) -> Latents:
+        """Latents of images (N, C, H, W); the arguments are those of `Image2StyleGAN.invert`.
+
+        `first` is asked again when a kept work is taken up; the trace's seconds begin after it.
+        """
+        start = self.first.invert(images, rng=rng.fork("first"), meter=meter)
+        return self.then.invert(
+            images, rng=rng, meter=meter, start=start, mask=mask, style=style, keep=keep, trace=trace
+        )
