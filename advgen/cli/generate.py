@@ -1,4 +1,4 @@
-"""Sample images from a StyleGAN2, by seed, with a contact sheet."""
+"""Sample images from a StyleGAN2, by seed, or draw a contact sheet: grid, interpolation, mixing, truncation."""
 
 from pathlib import Path
 
@@ -12,21 +12,46 @@ from advgen.cli._options import examples, out_option
     epilog=examples(
         "advgen generate --weights ffhq.pkl --seeds 0-15 --psi 0.7",
         "advgen generate --weights cifar10.pkl --seeds 3,8,20-27 --class 5 --out horses",
+        "advgen generate --weights ffhq.pkl --sheet mixing --rows 0-4 --cols 10-15 --layers 0-3",
+        "advgen generate --weights ffhq.pkl --sheet truncation --seeds 0-5 --psis 1,0.7,0.5,0",
     ),
 )
 @click.option("--weights", required=True, type=click.Path(path_type=Path), help="File of a StyleGAN2, of any kind.")
-@click.option("--seeds", default="0-15", show_default=True, help="Seeds, e.g. 0-15 or 3,8,20-27.")
+@click.option("--seeds", help="Seeds, e.g. 0-15 or 3,8,20-27.  [default: 0-15; sheets but the grid: 0-5]")
 @click.option("--psi", type=float, default=1.0, show_default=True, help="Truncation: 1 = none, 0 = the mean image.")
 @click.option("--cutoff", type=click.IntRange(0), help="Truncate only the first so many layers.")
 @click.option("--class", "label", type=int, help="Class, for a generator that has classes.")
 @click.option("--noise", type=click.Choice(["const", "random", "none"]), default="const", show_default=True)
-@out_option("Folder for the images and grid.png.", default="generated")
+@click.option(
+    "--sheet",
+    type=click.Choice(["grid", "interpolation", "mixing", "truncation"]),
+    help="Draw one labelled picture, SHEET.png, instead of an image a seed.",
+)
+@click.option("--rows", help="Mixing: seeds down the side.  [default: 0-4]")
+@click.option("--cols", help="Mixing: seeds along the top.  [default: 5-10]")
+@click.option("--layers", help="Mixing: rows of w that come from the top, e.g. 0-3.  [default: the coarse ones]")
+@click.option("--psis", help="Truncation: its values.  [default: 1,0.85,0.7,0.5,0.3,0]")
+@click.option("--steps", type=click.IntRange(2), help="Interpolation: images a row.  [default: 7]")
+@out_option("Folder for the images and grid.png, or for the sheet.", default="generated")
 def command(
-    weights: Path, seeds: str, psi: float, cutoff: int | None, label: int | None, noise: str, out: Path
+    weights: Path,
+    seeds: str | None,
+    psi: float,
+    cutoff: int | None,
+    label: int | None,
+    noise: str,
+    sheet: str | None,
+    rows: str | None,
+    cols: str | None,
+    layers: str | None,
+    psis: str | None,
+    steps: int | None,
+    out: Path,
 ) -> None:
-    """Sample images from a StyleGAN2, by seed, with a contact sheet.
+    """Sample images from a StyleGAN2, by seed, or draw a contact sheet of them.
 
-    A seed gives the image that the official program makes of it.
+    A seed gives the image that the official program makes of it. A sheet names its seeds on its margins and, for a
+    machine, in the PNG's text chunk `advgen`.
     """
     from math import isfinite
 
@@ -37,11 +62,41 @@ def command(
 
     if not isfinite(psi):
         raise BadArgument(f"--psi must be a finite number, got {psi}; 0.7 is usual.")
-    chosen = seeds_of(seeds)
+    kinds = {"rows": "mixing", "cols": "mixing", "layers": "mixing", "psis": "truncation", "steps": "interpolation"}
+    given = {"rows": rows, "cols": cols, "layers": layers, "psis": psis, "steps": steps}
+    for name, kind in kinds.items():
+        if given[name] is not None and sheet != kind:
+            raise BadArgument(
+                f"--{name} belongs to --sheet {kind}, got {f'--sheet {sheet}' if sheet else 'no --sheet'}."
+            )
+    chosen = seeds_of(seeds or ("0-15" if sheet in (None, "grid") else "0-5"))
     set_threads()
     loaded = load_stylegan2(weights)
     for note in loaded.info.notes:
         click.echo(f"note: {note}.", err=True)
-    paths = save_images(loaded.generator, chosen, out, psi=psi, cutoff=cutoff, label=label, noise=noise)
-    click.echo(f"images: {len(paths) - 1} in {out}")
-    click.echo(f"sheet: {paths[-1]}")
+    if sheet is None:
+        paths = save_images(loaded.generator, chosen, out, psi=psi, cutoff=cutoff, label=label, noise=noise)
+        click.echo(f"images: {len(paths) - 1} in {out}")
+        click.echo(f"sheet: {paths[-1]}")
+        return
+
+    import advgen
+    from advgen.core.files import sha256
+    from advgen.inversion.sheets import Sheets, numbers_of
+
+    source = {"weights": weights.name, "sha256": sha256(weights), "advgen": advgen.__version__}
+    sheets = Sheets(loaded.generator, psi, cutoff, label, noise, source)
+    if sheet == "grid":
+        drawn = sheets.grid(chosen)
+    elif sheet == "interpolation":
+        drawn = sheets.interpolation(chosen, steps=steps or 7)
+    elif sheet == "truncation":
+        drawn = sheets.truncation(chosen, numbers_of(psis or "1,0.85,0.7,0.5,0.3,0", "--psis"))
+    else:
+        if seeds is not None:
+            raise BadArgument("a mixing sheet has two sets of seeds: give --rows and --cols instead of --seeds.")
+        mixed = None if layers is None else seeds_of(layers, "layers")
+        drawn = sheets.mixing(seeds_of(rows or "0-4"), seeds_of(cols or "5-10"), layers=mixed)
+    path = out / f"{sheet}.png"
+    drawn.save(path)
+    click.echo(f"sheet: {path}")

@@ -14,7 +14,7 @@ from advgen.core.specs import Card, Scalar
 from advgen.generators.stylegan2.generator import StyleGAN2Generator
 from advgen.generators.stylegan2.layouts import rosinality_discriminator, rosinality_generator
 from advgen.generators.stylegan2.load import Loaded, load_stylegan2
-from advgen.generators.stylegan2.sample import latents, one_hot
+from advgen.generators.stylegan2.sample import condition_of, latents
 
 SEEDS = tuple(range(4))  # of the images that are compared
 
@@ -64,7 +64,7 @@ def _difference(one: StyleGAN2Generator, other: StyleGAN2Generator) -> float:
     largest = 0.0
     for seed in SEEDS:
         z = latents(one, [seed])
-        c = one_hot(one, seed % one.c_dim, 1) if one.c_dim else None
+        c = condition_of(one, seed % one.c_dim, 1) if one.c_dim else None
         made = [net.synthesis(net.mapping(z, c, psi=0.7)) for net in (one, other)]
         largest = max(largest, float((made[0] - made[1]).abs().max()))
     return largest

@@ -78,7 +78,7 @@ class LatentEncoder(nn.Module):
         made, pyramid = [], None
         for level in self.levels:
             rows, pyramid = level(features, pyramid)
-            made.append(rows.reshape(len(images), -1, len(self.mean_w)))
+            made.append(rows.unflatten(1, (-1, len(self.mean_w))))
         rows = torch.cat(made, 1)
         first = self.mean_w + rows[:, :1]
         if self.space == "w":

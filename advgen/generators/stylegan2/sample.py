@@ -21,8 +21,19 @@ def latents(generator: StyleGAN2Generator, seeds: Sequence[int]) -> Tensor:
     return torch.from_numpy(np.stack(rows)).to(generator.mean_w)
 
 
-def one_hot(generator: StyleGAN2Generator, label: int, count: int) -> Tensor:
-    """The condition (N, C) of one class."""
+def condition_of(generator: StyleGAN2Generator, label: int | None, count: int) -> Tensor | None:
+    """The condition (N, C) of one class; None for a generator without any.
+
+    Raises:
+        BadArgument: a class is missing, given without need, or out of range.
+    """
+    if generator.c_dim and label is None:
+        raise BadArgument(f"this generator has {generator.c_dim} classes; say which with --class 0.")
+    if label is None:
+        return None
+    if not 0 <= label < generator.c_dim:
+        known = f"0 to {generator.c_dim - 1}" if generator.c_dim else "none: leave --class out"
+        raise BadArgument(f"class {label} was asked for; this generator has {known}.")
     return torch.eye(generator.c_dim)[label].expand(count, -1).to(generator.mean_w)
 
 
@@ -40,16 +51,11 @@ def images_of(
     """uint8 (C, H, W), an image a seed.
 
     Raises:
-        BadArgument: a class is missing, given without need, or out of range.
+        BadArgument: see `condition_of`.
     """
-    if generator.c_dim and label is None:
-        raise BadArgument(f"this generator has {generator.c_dim} classes; say which with --class 0.")
-    if label is not None and not 0 <= label < generator.c_dim:
-        known = f"0 to {generator.c_dim - 1}" if generator.c_dim else "none: leave --class out"
-        raise BadArgument(f"class {label} was asked for; this generator has {known}.")
     for at in range(0, len(seeds), batch):
         some = seeds[at : at + batch]
-        c = None if label is None else one_hot(generator, label, len(some))
+        c = condition_of(generator, label, len(some))
         w = generator.mapping(latents(generator, some), c, psi=psi, cutoff=cutoff)
         rng = SampleRng.for_samples(0, "generate", [str(seed) for seed in some])
         yield from to_uint8(generator.synthesis(w, noise=noise, rng=rng).clamp(0, 1))
@@ -82,8 +88,8 @@ def save_images(
     return paths
 
 
-def seeds_of(text: str) -> list[int]:
-    """ "0-15", "3", or "0-3,8,20-21".
+def seeds_of(text: str, what: str = "seeds") -> list[int]:
+    """ "0-15", "3", or "0-3,8,20-21"; `what` is what errors call them.
 
     Raises:
         BadArgument: not of this form, out of range, or more than 100,000.
@@ -92,11 +98,11 @@ def seeds_of(text: str) -> list[int]:
     for piece in text.split(","):
         first, dash, last = piece.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
-            raise BadArgument(f"seeds are written 0-15 or 1,5,8-11, got {text!r}.")
+            raise BadArgument(f"{what} are written 0-15 or 1,5,8-11, got {text!r}.")
         start, end = int(first), int(last if dash else first)
         if end < start or end > MAX_SEED:
-            raise BadArgument(f"seeds go upwards from 0 to {MAX_SEED}, got {piece.strip()!r}.")
+            raise BadArgument(f"{what} go upwards from 0 to {MAX_SEED}, got {piece.strip()!r}.")
         if len(seeds) + end - start >= 100_000:
-            raise BadArgument(f"{text!r} asks for more than 100000 images; give fewer seeds.")
+            raise BadArgument(f"{text!r} asks for more than 100000 {what}; give fewer.")
         seeds += range(start, end + 1)
     return list(dict.fromkeys(seeds))
