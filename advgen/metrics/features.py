@@ -3,15 +3,17 @@
 `inception` is the published one, Inception-v3 of 2015-12-05 as torch-fidelity runs it: images enlarged to 299 pixels by
 TensorFlow 1's bilinear filter, (x - 128) / 128, 2,048 numbers from the last average pooling, logits without bias.
 The others stand in for it, and their numbers cannot be compared with published ones:
-`squeeze` is SqueezeNet 1.1 (ImageNet), output of its block fire8 averaged over space, 384 numbers, images whose shorter
-side is under 64 pixels enlarged to 64; logits from its own classifier.
-`embedded` ships with the platform: the features of all five layers of its perceptual network, each pixel's vector
-divided by its length as LPIPS does (so that no layer drowns the others), averaged over space, 256 numbers, images under
-32 pixels enlarged to 32; no logits.
+`squeeze` is SqueezeNet 1.1 (ImageNet), block fire8, 512 numbers, images whose shorter side is under 64 pixels enlarged
+to 64; logits from its own classifier.
+`embedded` ships with the platform: all five layers of its perceptual network, 256 numbers, images under 32 pixels
+enlarged to 32; no logits.
+In both, each pixel's vector is divided by its root mean square over the channels, as LPIPS divides by the length (no
+layer drowns the others, and KID's kernel meets numbers of about 1), then averaged over space.
 Nothing is downloaded. Images are uint8; grey ones are repeated to three channels.
 """
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -59,11 +61,13 @@ class Features:
         """Features (N, D) and logits (N, K), None where the network has none; see `of`."""
         _check(images_u8)
         features, logits = [], []
-        for batch in images_u8.split(batch_size):
-            here, classes = self.network(batch.to(self.device))
-            features.append(here.float().cpu())
-            if classes is not None:
-                logits.append(classes.float().cpu())
+        # A GPU would round convolutions to ten bits, which moves FID in its third digit.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            for batch in images_u8.split(batch_size):
+                here, classes = self.network(batch.to(self.device))
+                features.append(here.float().cpu())
+                if classes is not None:
+                    logits.append(classes.float().cpu())
         joined = torch.cat(features)
         if not joined.isfinite().all():
             raise BadArgument(f"the feature network {self.name} gives values that are not finite for these images.")
@@ -142,25 +146,20 @@ def _inception(device: str) -> Features:
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     place = checkpoints.data_home() / "weights"
-    path = checkpoints.find(
-        *INCEPTION_FILES, remedy=f"Get {INCEPTION_URL}{INCEPTION_FILES[0]} and put it into {place}."
-    )
+    remedy = f"Get {INCEPTION_URL}{INCEPTION_FILES[0]} and put it into {place}."
+    path = checkpoints.find(*INCEPTION_FILES, remedy=remedy)
     # torch-fidelity would unpickle the file without restriction: it gets a copy written by us from the tensors alone.
     safe = io.BytesIO()
     torch.save(checkpoints.torch_weights(path), safe)
     safe.seek(0)
-    extractor = FeatureExtractorInceptionV3(
-        "inception", ["2048", "logits_unbiased"], feature_extractor_weights_path=safe
-    )
-    extractor = extractor.to(device)
+    layers = ["2048", "logits_unbiased"]
+    extractor = FeatureExtractorInceptionV3("inception", layers, feature_extractor_weights_path=safe).to(device)
 
     def network(images_u8: Tensor) -> tuple[Tensor, Tensor | None]:
         features, logits = extractor(images_u8.expand(-1, 3, -1, -1))
         return features, logits
 
-    definition = (
-        "Inception-v3 2015-12-05 of torch-fidelity: pool 2048; bilinear to 299 as TensorFlow 1; (x - 128) / 128"
-    )
+    definition = "Inception-v3 2015-12-05 of torch-fidelity: pool 2048; bilinear to 299 as TensorFlow 1"
     return Features("inception", sha256(path)[:16], definition, None, network, device)
 
 
@@ -174,9 +173,9 @@ def _squeeze(device: str) -> Features:
     def network(images_u8: Tensor) -> tuple[Tensor, Tensor | None]:
         maps = net.backbone(_enlarged(images_u8, 64))
         logits = functional.conv2d(maps[-1], kernel, bias).relu().mean((2, 3))
-        return maps[_FIRE8].mean((2, 3)), logits
+        return _pooled(maps[_FIRE8]), logits
 
-    definition = "SqueezeNet 1.1: fire8, mean over space; shorter side at least 64 pixels (bilinear)"
+    definition = "SqueezeNet 1.1: fire8, unit mean square, mean over space; shorter side at least 64 pixels (bilinear)"
     return Features("squeeze", sha256(path)[:16], definition, PUBLISHED, network, device)
 
 
@@ -184,14 +183,16 @@ def _embedded(device: str) -> Features:
     net = LPIPS("embedded").to(device)
 
     def network(images_u8: Tensor) -> tuple[Tensor, Tensor | None]:
-        maps = net.backbone(_enlarged(images_u8, 32))
-        return torch.cat([functional.normalize(m, dim=1, eps=1e-10).mean((2, 3)) for m in maps], dim=1), None
+        return torch.cat([_pooled(maps) for maps in net.backbone(_enlarged(images_u8, 32))], dim=1), None
 
-    definition = (
-        "advgen's perceptual_embedded: five layers of unit length, mean over space; at least 32 pixels (bilinear)"
-    )
+    definition = "perceptual_embedded: five layers, unit mean square, mean over space; at least 32 pixels (bilinear)"
     path = checkpoints.find(*NETS["embedded"].files)
     return Features("embedded", sha256(path)[:16], definition, PUBLISHED, network, device)
+
+
+def _pooled(maps: Tensor) -> Tensor:
+    """(N, C) from feature maps (N, C, h, w)."""
+    return functional.normalize(maps, dim=1, eps=1e-10).mean((2, 3)) * math.sqrt(maps.shape[1])
 
 
 def _enlarged(images_u8: Tensor, least: int) -> Tensor:
