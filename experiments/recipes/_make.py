@@ -55,10 +55,11 @@ class Training(NamedTuple):
     hashes: Mapping[str, Scalar]  # of the slices it was made from, as they stand on the card
     tensors: tuple[Tensor, ...]  # of the train split, of one length; a batch is rows of them
     plan: Plan
-    measure: Callable[[nn.Module], dict[str, Any]]  # on the test split, for the card
+    measure: Callable[[nn.Module], dict[str, Any]]  # on the test split, for the card; of what is kept
     licence: str = "MIT"
     stands_in_for: str | None = None
-    create: Callable[[], nn.Module] | None = None  # the network with its first weights, where `described` is None
+    create: Callable[[], nn.Module] | None = None  # the network with its first weights; None = as `described`
+    keep: str = ""  # the submodule that is described and saved; the rest serves the training
 
 
 def load_splits(data: str, size: int | None, args: Args = (), *, counts: Mapping[str, int] | None = None) -> Splits:
@@ -76,16 +77,18 @@ def make(training: Training, work: Work) -> Card:
     limit: dict[str, Scalar] = {} if work.limit is None else {"limit": work.limit}
     described = {} if training.described is None else training.described.to_args()
     args = {**training.args, **limit, **training.hashes, **described}
-    if work.resume and not state.exists() and (kept := _finished(path, training.recipe, args, work.seed)):
-        return kept
+    if work.resume and not state.exists() and (done := finished(path, training.recipe, args, work.seed)):
+        return done
     network = _fresh(training, work.seed)
     fitted = fit(
         network, training.tensors, training.plan, name=training.name, state=state, identity=args, seed=work.seed,
         device=work.device, resume=work.resume, limit=work.limit, meter=work.meter,
     )  # fmt: skip
     tensors, dtype = _rounded(fitted.network, training.plan, fitted.score)
+    kept, prefix = fitted.network.get_submodule(training.keep), f"{training.keep}." if training.keep else ""
+    tensors = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     with torch.no_grad():
-        measured = training.measure(fitted.network)
+        measured = training.measure(kept)
     card = checkpoints.save(
         path,
         tensors,
@@ -98,7 +101,7 @@ def make(training: Training, work: Work) -> Card:
             data_hash=_data_hash(training.hashes),
             file_hash="",
             metrics={**measured, "validation score": fitted.score, "epoch": fitted.epoch, "stored as": dtype},
-            cost={**fitted.cost, "parameters": sum(p.numel() for p in fitted.network.parameters())},
+            cost={**fitted.cost, "parameters": sum(p.numel() for p in kept.parameters())},
             licence=training.licence,
             stands_in_for=training.stands_in_for,
             made_with={"advgen": advgen.__version__, "torch": torch.__version__, "python": platform.python_version()},
@@ -112,9 +115,9 @@ def _fresh(training: Training, seed: int) -> nn.Module:
     """The network with its first weights, drawn from the seed alone."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "train/initial weights", ""))
-        if training.described is None:
-            assert training.create is not None, f"{training.name} says neither what it is nor how to create it"
+        if training.create is not None:
             return training.create()
+        assert training.described is not None, f"{training.name} says neither what it is nor how to create it"
         return build(training.described.architecture, **training.described.kwargs)
 
 
@@ -124,7 +127,8 @@ def _data_hash(hashes: Mapping[str, Scalar]) -> str:
     return trained[0] if len(trained) == 1 else blake2b("\x1f".join(trained).encode(), digest_size=16).hexdigest()
 
 
-def _finished(path: Path, recipe: str, args: Mapping[str, Scalar], seed: int) -> Card | None:
+def finished(path: Path, recipe: str, args: Mapping[str, Scalar], seed: int) -> Card | None:
+    """The card of a checkpoint that this very training made, if it is there."""
     if not (path.exists() and checkpoints.card_path(path).exists()):
         return None
     card = checkpoints.read_card(path)

@@ -5,9 +5,6 @@ dropout) on (seed, step). So a training that was killed at any moment and resume
 left alone, on the same machine with the same number of threads.
 """
 
-import signal
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,6 +22,7 @@ from advgen.core.device import choose
 from advgen.core.errors import BadArgument, BadFile
 from advgen.core.meter import Meter
 from advgen.core.rng import stream_seed
+from advgen.experiments.recipes._interrupts import Interrupts
 from advgen.experiments.recipes._progress import Progress
 
 Loss = Callable[[nn.Module, tuple[Tensor, ...]], Tensor]
@@ -41,6 +39,7 @@ class Plan:
     learning_rate: float = 1e-3  # of AdamW, at its peak
     weight_decay: float = 1e-4
     half_costs: float = 0.002  # the score that weights in half precision may lose, or they are kept whole
+    before_step: Callable[[nn.Module, float], None] | None = None  # told the share of all steps that are done
     after_step: Callable[[nn.Module], None] | None = None  # puts weights back to where they must lie
     warm_up: float = 0.1  # share of the steps in which the learning rate rises; then it falls along a cosine
 
@@ -84,7 +83,7 @@ def fit(
     if resume and state.exists():
         run.restore()
     forked = [run.device] if run.device.type == "cuda" else []
-    with meter.running(run.device), torch.random.fork_rng(devices=forked), _exact(), _Interrupts() as interrupts:
+    with meter.running(run.device), torch.random.fork_rng(devices=forked), exact(), Interrupts() as interrupts:
         run.train(interrupts, meter)
     return run.finished()
 
@@ -129,7 +128,7 @@ class _Run:
         self.step, self.seconds, self.last = 0, 0.0, float("nan")
         self.best: dict[str, Any] = {"score": float("-inf"), "epoch": 0, "weights": {}}
 
-    def train(self, interrupts: "_Interrupts", meter: Meter) -> None:
+    def train(self, interrupts: Interrupts, meter: Meter) -> None:
         begun = time.perf_counter() - self.seconds
         with Progress(self.name, self.total) as progress:
             losses: list[float] = []
@@ -195,6 +194,8 @@ class _Run:
         for group in self.optimizer.param_groups:
             group["lr"] = self.plan.learning_rate * self._schedule()
         self.network.train()
+        if self.plan.before_step is not None:
+            self.plan.before_step(self.bare, self.step / self.total)
         self.optimizer.zero_grad()
         loss = self.plan.loss(self.network, tuple(t[chosen].to(self.device) for t in self.data))
         value = float(loss.detach())
@@ -230,32 +231,8 @@ class _Run:
             )
 
 
-class _Interrupts:
-    """SIGINT and SIGTERM are remembered, not raised: a step that has begun is finished and saved."""
-
-    def __init__(self) -> None:
-        self.asked = False
-        self._before: dict[int, Any] = {}
-
-    def __enter__(self) -> "_Interrupts":
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._ask)
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def _ask(self, number: int, frame: object) -> None:
-        if self.asked:
-            raise KeyboardInterrupt  # a second time: at once, the last epoch's state stands
-        self.asked = True
-        print("interrupted: finishing this step and saving; once more to stop at once", file=sys.stderr)
-
-
 @contextmanager
-def _exact() -> Iterator[None]:
+def exact() -> Iterator[None]:
     """cuDNN's deterministic kernels, without changing them for the caller."""
     with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
         yield

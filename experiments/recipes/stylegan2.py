@@ -1,0 +1,118 @@
+"""StyleGAN2, generator and discriminator, on a data set or a folder of images.
+
+Non-saturating loss, R1 and path lengths in lazy regularisation, style mixing, averaged weights; adaptive or
+differentiable augmentation for small sets. Pictures, a log and warnings lie in NAME.progress on the way. Images whose
+side is no power of two get a black border up to the next one.
+
+Karras et al., "Analyzing and Improving the Image Quality of StyleGAN", arXiv 1912.04958; "Training Generative
+Adversarial Networks with Limited Data", arXiv 2006.06676.
+"""
+
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal, final
+
+from torch import Tensor
+from torch.nn import functional
+
+from advgen.core.errors import BadArgument
+from advgen.core.meter import Meter
+from advgen.core.specs import Card
+from advgen.core.types import Slice
+from advgen.experiments.recipes._gan_make import GanTraining, make_gan
+from advgen.experiments.recipes._gan_phases import Weights
+from advgen.experiments.recipes._gan_train import GanPlan
+from advgen.experiments.recipes._make import Splits, Work, load_splits
+from advgen.generators.stylegan2 import DiscriminatorConfig, GeneratorConfig, widths
+from advgen.generators.stylegan2.config import MAX_RESOLUTION
+
+
+@final
+@dataclass(frozen=True)
+class StyleGAN2:
+    data: str = "avatars"  # name of a data set, or folder:PATH
+    size: int | None = None  # pixels, both sides; None = as the data set is
+    variety: str | None = None  # of avatars: plain or full; None = the data set's own
+    count: int = 0  # images of the train split; 0 = all
+    mirror: bool = False  # flip half of the real images
+    condition: Literal["none", "labels"] = "none"  # what the networks are told of an image
+    images: int = 300_000  # real images shown in all
+    batch_size: int = 32
+    z_dim: int = 128
+    w_dim: int = 128
+    mapping_layers: int = 4
+    channel_base: int = 2048  # feature maps at a size: channel_base / size ...
+    channel_max: int = 128  # ... and at most so many
+    architecture: Literal["skip", "orig", "resnet"] = "skip"  # of the generator
+    judging: Literal["resnet", "skip", "orig"] = "resnet"  # architecture of the discriminator
+    learning_rate: float = 2.5e-3  # of Adam
+    r1_gamma: float | None = None  # None = 0.0002 resolution^2 / batch_size
+    r1_every: int = 16  # steps; 0 = without
+    path_weight: float = 2.0  # of path-length regularisation
+    path_every: int = 4  # steps; 0 = without
+    mixing: float = 0.9  # probability of two z in one image
+    ema_images: int = 10_000  # half-life of the averaged weights
+    augment: Literal["none", "ada", "diffaug"] = "none"
+    augmentations: str = ""  # "" = bgc of ada; color,translation,cutout of diffaug
+    precision: Literal["32", "bf16"] = "32"  # of the two main losses
+    every: int = 20_000  # images between two looks
+    rollbacks: int = 2  # times that a training whose numbers are not finite may go back
+    keep: Literal["generator", "all"] = "generator"  # all = the trained generator and the discriminator as well
+    name: str | None = None  # of the checkpoint; None = from the arguments
+
+    def train(self, out: Path, *, seed: int, device: str, resume: bool, limit: int | None, meter: Meter) -> Card:
+        args = () if self.variety is None else (("variety", self.variety),)
+        splits = bordered(load_splits(self.data, self.size, args, counts={"train": self.count}))
+        channels, resolution = splits.train.images_u8.shape[1], splits.train.images_u8.shape[-1]
+        conditions = self._conditions(splits.train)
+        c_dim = 0 if conditions is None else conditions.shape[1]
+        maps = widths(resolution, channel_base=self.channel_base, channel_max=self.channel_max)
+        generator = GeneratorConfig(
+            resolution, maps, channels, self.z_dim, self.w_dim, c_dim, self.mapping_layers, self.architecture
+        )
+        discriminator = DiscriminatorConfig(
+            resolution, maps, channels, c_dim, maps[0] if c_dim else 0, self.mapping_layers, self.judging
+        )
+        training = GanTraining(
+            self.name or self._name(resolution, seed), "stylegan2", asdict(self), generator, discriminator, splits,
+            conditions, self._plan(resolution), self.keep,
+        )  # fmt: skip
+        return make_gan(training, Work(out, seed, device, resume, limit, meter))
+
+    def _plan(self, resolution: int) -> GanPlan:
+        gamma = 0.0002 * resolution**2 / self.batch_size if self.r1_gamma is None else self.r1_gamma
+        weights = Weights(gamma, self.r1_every, self.path_weight, self.path_every, mixing=self.mixing)
+        chosen = self.augmentations or {"diffaug": "color,translation,cutout"}.get(self.augment, "bgc")
+        return GanPlan(
+            self.images, weights, self.batch_size, self.learning_rate, self.ema_images, self.mirror, self.augment,
+            chosen, precision=self.precision, every=self.every, rollbacks=self.rollbacks,
+        )  # fmt: skip
+
+    def _conditions(self, train: Slice) -> Tensor | None:
+        if self.condition == "none":
+            return None
+        return functional.one_hot(train.labels, len(train.classes)).float()
+
+    def _name(self, resolution: int, seed: int) -> str:
+        data = re.sub(r"[^a-z0-9]+", "_", self.data.lower()).strip("_")
+        return f"stylegan2_{data}_{resolution}_seed{seed}"
+
+
+def bordered(splits: Splits) -> Splits:
+    """Square images whose side is a power of two, by a black border where it is not.
+
+    Raises:
+        BadArgument: images that are not square, or too large.
+    """
+    height, width = splits.train.images_u8.shape[-2:]
+    if height != width or height > MAX_RESOLUTION:
+        raise BadArgument(
+            f"StyleGAN2 makes square images of up to {MAX_RESOLUTION} pixels a side, and these are {width}x{height}; "
+            "give a size."
+        )
+    border = (1 << (height - 1).bit_length()) - height
+    if not border:
+        return splits
+    around = (border // 2, border - border // 2) * 2
+    return Splits(*(part._replace(images_u8=functional.pad(part.images_u8, around)) for part in splits))

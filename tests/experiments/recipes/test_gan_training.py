@@ -1,0 +1,289 @@
+"""Training a StyleGAN2: stopped, killed or cut into processes it comes to the same, and it tells what goes wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from advgen.core.checkpoints import load_state
+from advgen.core.errors import BadArgument, BadFile, UserError
+from advgen.core.meter import Meter
+from advgen.experiments.recipes._gan_phases import PHASES, Draws, Weights
+from advgen.experiments.recipes._gan_train import GanPlan, GanRun
+from advgen.experiments.recipes._gan_watch import Look
+from advgen.experiments.recipes.stylegan2 import StyleGAN2
+from advgen.generators.stylegan2 import DiscriminatorConfig, GeneratorConfig
+from advgen.generators.stylegan2.load import load_stylegan2
+
+STEPS = 10
+GENERATOR = GeneratorConfig(16, (8, 8, 8), 3, 6, 6, 0, 2)
+DISCRIMINATOR = DiscriminatorConfig(16, (8, 8, 8))
+
+
+def pictures(count=24):
+    generator = torch.Generator().manual_seed(5)
+    return torch.randint(256, (count, 3, 16, 16), generator=generator, dtype=torch.uint8)
+
+
+def run(folder, *, augment="none", look=None, score=None, seed=0, steps=STEPS, conditions=None, every=32, **plan):
+    made = GanPlan(
+        steps * 8, Weights(0.1, 4, path_every=2), 8, every=every, mirror=True, ema_images=100, augment=augment, **plan
+    )
+    c_dim = 0 if conditions is None else conditions.shape[1]
+    return GanRun(
+        GENERATOR if not c_dim else GeneratorConfig(16, (8, 8, 8), 3, 6, 6, c_dim, 2),
+        DISCRIMINATOR if not c_dim else DiscriminatorConfig(16, (8, 8, 8), 3, c_dim, 8, 2),
+        pictures(), conditions, made, "toy", folder / "toy.state.safetensors", {"toy": augment}, seed, "cpu", None,
+        score, look,
+    )  # fmt: skip
+
+
+def final_state(trained_run):
+    """All that a later step could depend on."""
+    trained_run._save()
+    state = load_state(trained_run.state)
+    state.pop("seconds")
+    for row in state["log"]:
+        row.pop("seconds")
+    return state
+
+
+def assert_same(one, other, where=""):
+    if isinstance(one, torch.Tensor):
+        assert one.equal(other), where
+    elif isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one:
+            assert_same(one[key], other[key], f"{where}/{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), where
+        for place, (a, b) in enumerate(zip(one, other, strict=True)):
+            assert_same(a, b, f"{where}/{place}")
+    else:
+        assert one == other, where
+
+
+@pytest.mark.parametrize("augment", ["none", "ada", "diffaug"])
+@pytest.mark.parametrize("gracefully", [True, False])
+def test_a_training_that_was_stopped_and_resumed_ends_in_the_same_bits(tmp_path, augment, gracefully):
+    whole = run(tmp_path / "whole", augment=augment)
+    whole.train(resume=False, meter=Meter())
+    cut = run(tmp_path / "cut", augment=augment)
+    original, steps = cut._one_step, iter(range(STEPS))
+
+    def stopped(meter):
+        if next(steps) == 6:
+            if not gracefully:
+                raise RuntimeError("killed")
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(meter)
+
+    cut._one_step = stopped
+    with pytest.raises((KeyboardInterrupt, RuntimeError)):
+        cut.train(resume=False, meter=Meter())
+    again = run(tmp_path / "cut", augment=augment)
+    assert load_state(again.state)["step"] == (7 if gracefully else 4)
+    again.train(resume=True, meter=Meter())
+    assert_same(final_state(whole), final_state(again))
+
+
+def test_every_part_of_the_loss_reaches_its_own_network_alone(tmp_path):
+    training = run(tmp_path)
+    for phase in PHASES:
+        net, _ = training._trained_by(phase)
+        other = training.d if net is training.g else training.g
+        for network in (training.g, training.d):
+            network.zero_grad(set_to_none=True)
+        images, c = training._batch()
+        training.step_of.run(phase, Draws(0, phase, "0", 0, 1, training.at), images, c)
+        assert any(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in net.parameters()), phase
+        assert all(p.grad is None for p in other.parameters()), phase
+
+
+def test_the_generator_learns_the_mean_colour_and_the_condition(tmp_path):
+    """Dark pictures under one condition, bright ones under the other: seconds suffice to tell them apart."""
+    conditions = torch.eye(2).repeat(12, 1)
+    training = run(tmp_path, steps=150, conditions=conditions, every=10**6)
+    level = torch.tensor([40, 210], dtype=torch.uint8).repeat(12)
+    training.data = level[:, None, None, None].expand(24, 3, 16, 16).contiguous()
+    generator = training.train(resume=False, meter=Meter()).generator
+    z = torch.randn(16, 6, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        dark, bright = (float(generator(z, torch.eye(2)[[k] * 16]).mean()) for k in (0, 1))
+    assert bright - dark > 0.1
+
+
+def test_a_nan_is_told_with_its_layer_and_the_last_good_state_is_kept(tmp_path, capsys):
+    training = run(tmp_path, rollbacks=1)
+    original = training._one_step
+
+    def poisoned(meter):
+        if training.step == 6:
+            training.d.b8.conv1.bias.data[0] = float("nan")
+        return original(meter)
+
+    training._one_step = poisoned
+    with pytest.raises(UserError, match=r"step 7 of 10.*weights D\.b8\.conv1\.bias.*last good state is kept"):
+        training.train(resume=False, meter=Meter())
+    assert "back to step 4, with other draws (attempt 1 of 1)" in capsys.readouterr().err
+    kept = load_state(training.state)
+    assert kept["step"] == 4
+    assert all(bool(torch.isfinite(t).all()) for net in kept["networks"].values() for t in net.values())
+
+
+def test_an_overflow_is_told_with_the_layer_where_it_began(tmp_path):
+    training = run(tmp_path, rollbacks=0)
+    original = training._one_step
+
+    def poisoned(meter):
+        if training.step == 2:
+            training.g.synthesis.b8.conv0.weight.data.fill_(1e38)
+        return original(meter)
+
+    training._one_step = poisoned
+    with pytest.raises(UserError, match=r"first in the output of G\.synthesis\.b8\.conv0"):
+        training.train(resume=False, meter=Meter())
+
+
+def test_a_training_goes_on_with_other_draws_after_one_bad_step(tmp_path):
+    training = run(tmp_path)
+    original, bad = training._one_step, [5]
+
+    def once(meter):
+        if bad and training.step == bad[0]:
+            bad.clear()
+            training.g.mapping.fc0.weight.data[0, 0] = float("inf")
+        return original(meter)
+
+    training._one_step = once
+    trained = training.train(resume=False, meter=Meter())
+    assert trained.cost["rollbacks"] == 1
+    assert trained.cost["steps"] == STEPS
+    assert all(bool(torch.isfinite(t).all()) for t in trained.generator.state_dict().values())
+
+
+def test_collapse_is_warned_of_and_pictures_are_written(tmp_path, capsys):
+    data = pictures()
+    training = run(tmp_path, look=Look(tmp_path / "progress", "toy", data, None, 0))
+    original = training._take_look
+
+    def collapsed():
+        for net in (training.averaged, training.g):
+            for layer in net.synthesis.convs():
+                layer.affine.weight.data.zero_()
+            for block in net.synthesis.blocks():
+                block.torgb.affine.weight.data.zero_()
+        original()
+
+    training._take_look = collapsed
+    training.train(resume=False, meter=Meter())
+    assert "WARNING collapse: images vary 0.00 times as much as real ones" in capsys.readouterr().err
+    rows = [json.loads(line) for line in (tmp_path / "progress" / "log.jsonl").read_text().splitlines()]
+    assert [row["images"] for row in rows] == [32, 64, 80]
+    assert {p.name for p in (tmp_path / "progress").glob("*.png")} >= {"reals.png", "00000032.png", "00000080.png"}
+
+
+def test_the_weights_with_the_lowest_score_are_kept(tmp_path):
+    scores = iter([3.0, 1.0, 2.0])
+    snapshots = []
+
+    def score(net):
+        snapshots.append({k: v.clone() for k, v in net.state_dict().items()})
+        return next(scores)
+
+    trained = run(tmp_path, score=score).train(resume=False, meter=Meter())
+    assert trained.chosen == {"images": 64, "score": 1.0}
+    assert all(trained.generator.state_dict()[k].equal(v) for k, v in snapshots[1].items())
+
+
+def test_another_trainings_state_is_refused(tmp_path):
+    run(tmp_path).train(resume=False, meter=Meter())
+    with pytest.raises(BadFile, match="is the state of another training"):
+        run(tmp_path, augment="diffaug").train(resume=True, meter=Meter())
+
+
+TWO = """
+import sys, torch
+torch.set_num_threads(1)
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+import test_gan_training as toy
+from advgen.core.meter import Meter
+training = toy.run(Path({folder!r}))
+training._save = lambda: None
+training.train(resume=False, meter=Meter())
+if training.rank == 0:
+    assert training.world == 2
+    del training.__dict__["_save"]
+    training._save()
+"""
+
+
+def test_two_processes_compute_what_one_does_with_the_whole_batch(tmp_path):
+    alone = run(tmp_path / "one")
+    alone.train(resume=False, meter=Meter())
+    one = final_state(alone)
+    script = tmp_path / "two.py"
+    script.write_text(TWO.format(tests=str(Path(__file__).parent), folder=str(tmp_path / "two")))
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=240
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    two = load_state(tmp_path / "two" / "toy.state.safetensors")
+    for mine, other in zip(one["log"], two["log"], strict=True):
+        for name in ("generator", "discriminator", "R1", "path lengths", "path length"):
+            if name in mine:
+                assert mine[name] == pytest.approx(other[name], rel=2e-3, abs=2e-5), name
+    for net, tensors in one["networks"].items():
+        for name, tensor in tensors.items():
+            assert torch.allclose(tensor, two["networks"][net][name], rtol=1e-2, atol=2e-3), f"{net}.{name}"
+
+
+ARGS = {"size": 32, "count": 48, "images": 48, "batch_size": 8, "channel_base": 128, "channel_max": 8, "every": 24}
+
+
+def test_the_recipe_leaves_a_checkpoint_that_loads_and_a_card_that_says_how_it_came_to_be(tmp_path):
+    recipe = StyleGAN2(**ARGS, name="toy", keep="all")
+    card = recipe.train(tmp_path, seed=3, device="cpu", resume=False, limit=None, meter=Meter())
+    loaded = load_stylegan2(tmp_path / "toy.safetensors")
+    assert loaded.generator.resolution == (32, 32)
+    assert loaded.raw_generator is not None
+    assert loaded.discriminator is not None
+    assert (card.kind, card.seed, card.cost["images"], card.args["data"]) == ("generator", 3, 48, "avatars")
+    assert not (tmp_path / "toy.state.safetensors").exists()
+    again = recipe.train(tmp_path, seed=3, device="cpu", resume=True, limit=None, meter=Meter())
+    assert again == card
+
+
+def folder_of(sizes, folder):
+    for split in ("train", "validation", "test"):
+        (folder / split / "thing").mkdir(parents=True)
+        for i, size in enumerate(sizes):
+            Image.new("RGB", size, (10 * i, 80, 120)).save(folder / split / "thing" / f"{i}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("change", "sizes", "sentence"),
+    [
+        ({"batch_size": 6}, [(16, 16)] * 8, "multiple of 4"),
+        ({"learning_rate": -1.0}, [(16, 16)] * 8, "learning_rate must be a positive number"),
+        ({"augment": "ada", "augmentations": "bgx"}, [(16, 16)] * 8, "unknown augmentations 'bgx'"),
+        ({}, [(16, 24)] * 8, "square"),
+        ({}, [(16, 16)] * 5 + [(24, 24)], "size"),
+        ({"count": 1}, [(16, 16)] * 8, "one image alone"),
+    ],
+)
+def test_bad_input_is_told_in_a_sentence(tmp_path, change, sizes, sentence):
+    data = folder_of(sizes, tmp_path / "data")
+    args = {**ARGS, "size": None, "count": 0, **change}
+    recipe = StyleGAN2(**args, data=f"folder:{data}")
+    with pytest.raises((BadArgument, BadFile, UserError), match=sentence):
+        recipe.train(tmp_path / "out", seed=0, device="cpu", resume=False, limit=2, meter=Meter())
