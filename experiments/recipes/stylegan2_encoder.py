@@ -40,7 +40,7 @@ from advgen.zoo.load import Network
 @final
 @dataclass(frozen=True)
 class StyleGAN2Encoder:
-    generator: str  # file of a StyleGAN2, or the name of shipped weights
+    generator: str = "stylegan2_avatars_64"  # name of shipped weights, or a file of a StyleGAN2
     data: str = "avatars"  # name of a data set, or folder:PATH: best what the generator was trained on
     size: int | None = None  # pixels, both sides; None = as the data set is, with a border where the generator had one
     variety: str | None = None  # of avatars: plain or full; None = the data set's own
