@@ -149,6 +149,8 @@ def shipped() -> tuple[str, ...]:
 
 def _carded(path: Path) -> Loaded:
     tensors, card = checkpoints.load(path)
+    if card.kind == "generator":
+        return _generator(path, card)
     where = f"the card of {path}"
     described = Network.from_args(card.args, where)
     network = build(described.architecture, **described.kwargs)
@@ -157,6 +159,15 @@ def _carded(path: Path) -> Loaded:
         network.eval(), card, described.classes, described.image_shape, described.decision,
         described.mean, described.std, str(path),
     )  # fmt: skip
+
+
+def _generator(path: Path, card: Card) -> Loaded:
+    from advgen.generators.stylegan2.load import load_stylegan2
+
+    # What a generator takes are latents: no classes, and the shape is that of the images it makes.
+    network = load_stylegan2(path).generator
+    height, width = network.resolution
+    return Loaded(network, card, (), (network.config.channels, height, width), "argmax", None, None, str(path))
 
 
 def _published(name: str, path: Path) -> Loaded:

@@ -13,6 +13,8 @@ from advgen.generators.stylegan2 import StyleGAN2Generator
 
 SCORED = 2048  # images behind the score on the way
 BATCH = 32
+PATHS = 2048  # pairs behind the path length
+COPIES = 1000  # generated and held-out images whose nearest training image is looked for
 
 
 @torch.no_grad()
@@ -40,5 +42,39 @@ def validation_score(
 
 
 def measured(net: StyleGAN2Generator, splits: Splits, conditions: Tensor | None, seed: int) -> dict[str, Any]:
-    """For the card."""
-    return {}
+    """For the card: distances to the test split, path length, and whether training images are copied."""
+    from advgen.core.perceptual import LPIPS, default_net
+    from advgen.metrics.copies import nearest_neighbours
+    from advgen.metrics.path_length import perceptual_path_length
+    from advgen.metrics.sets import compare_sets
+
+    test = splits.test.images_u8
+    fake = generated(net, max(len(test), 2 * COPIES), conditions, seed, "test")
+    report = compare_sets(test, fake, seed=seed)
+    ideal = compare_sets(test, splits.train.images_u8[: len(fake)], seed=seed)
+    paths = perceptual_path_length(net, LPIPS(default_net()), space="w", count=PATHS, conditions=conditions, seed=seed)
+    copied = nearest_neighbours(fake[:COPIES], splits.train.images_u8, test[:COPIES])
+    return {
+        "fid": _rounded(report.fid, report.fid_interval, 3),
+        "fid of training images": _rounded(ideal.fid, ideal.fid_interval, 3),
+        "kid": _rounded(report.kid, report.kid_interval, 5),
+        "precision": _rounded(report.precision, report.precision_interval, 3),
+        "recall": _rounded(report.recall, report.recall_interval, 3),
+        "features": report.features,
+        "features stand in for": report.stands_in_for,
+        "n real": report.n_real,
+        "n generated": report.n_fake,
+        "ppl w end": {**_rounded(paths.mean, paths.interval, 2), "distance": paths.distance, "n": paths.n},
+        "copies": copied,
+        "notes": list(report.notes),
+    }
+
+
+def _rounded(value: float | None, interval: tuple[float, float] | None, digits: int) -> dict[str, Any]:
+    """A number with its 95% interval."""
+    if value is None:
+        return {"value": None}
+    shown: dict[str, Any] = {"value": round(value, digits)}
+    if interval is not None:
+        shown["interval"] = [round(bound, digits) for bound in interval]
+    return shown
