@@ -24,6 +24,7 @@ from scipy import stats
 from torch import Tensor
 
 from advgen.core.errors import BadArgument
+from advgen.metrics._intervals import GROUPS, Interval, Z, jackknife, wilson
 from advgen.metrics.features import Features, resolved
 from advgen.metrics.fid import frechet_distance
 
@@ -31,13 +32,10 @@ NEIGHBOURS = 3
 SPLITS = 10
 SUBSETS = 100
 SUBSET_SIZE = 1000
-GROUPS = 20
 _EXTRACTOR = "advgen-rows"
 _KID_ROWS = 5000  # of each set, for the variance of KID: the kernel matrix grows with the square
 _CHUNK = 1000
 _LOGIT_FLOOR = 600.0  # below the largest; exp(-600) is still a number in float64
-
-Interval = tuple[float, float]
 
 
 class SetReport(NamedTuple):
@@ -103,15 +101,16 @@ def _measured(real: Tensor, fake: Tensor, logits: Tensor | None, seed: int) -> d
     neighbours = min(len(real), len(fake)) > NEIGHBOURS
     splits = logits is not None and len(fake) >= 2 * SPLITS
     found = _by_torch_fidelity(real, fake, logits if splits else None, seed, subset_size, with_balls=neighbours)
-    fid_interval, bias = _fid_jackknife(real, fake, found["frechet_inception_distance"], seed)
+    fid = found["frechet_inception_distance"]
+    moved = jackknife(frechet_distance, real, fake, value=fid, seed=seed)
     kid = found["kernel_inception_distance_mean"]
     margin = _kid_margin(real, fake, found["kernel_inception_distance_std"], subset_size, seed)
     precision, recall = found.get("precision"), found.get("recall")
     score, score_std = found.get("inception_score_mean"), found.get("inception_score_std")
     return {
-        "fid": found["frechet_inception_distance"],
-        "fid_interval": fid_interval,
-        "fid_bias": bias,
+        "fid": fid,
+        "fid_interval": (max(0.0, fid - moved.margin), fid + moved.margin) if moved else None,
+        "fid_bias": moved.bias if moved else None,
         "kid": kid,
         "kid_interval": (kid - margin, kid + margin) if margin is not None else None,
         "precision": precision,
@@ -121,14 +120,6 @@ def _measured(real: Tensor, fake: Tensor, logits: Tensor | None, seed: int) -> d
         "inception_score": score,
         "inception_score_interval": _score_interval(score, score_std) if score is not None else None,
     }
-
-
-def wilson(share: float, count: int) -> Interval:
-    """The 95% interval of a share of `count` (Wilson 1927)."""
-    z = 1.959964
-    middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
-    margin = z / (1 + z**2 / count) * math.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
-    return max(0.0, middle - margin), min(1.0, middle + margin)
 
 
 def _by_torch_fidelity(
@@ -213,27 +204,6 @@ def _register_extractor() -> None:
     register_feature_extractor(_EXTRACTOR, RowsExtractor)
 
 
-def _fid_jackknife(real: Tensor, fake: Tensor, fid: float, seed: int) -> tuple[Interval | None, float | None]:
-    """The interval of FID and its bias, from leaving out each twentieth of each set."""
-    if min(len(real), len(fake)) < 2 * GROUPS:
-        return None, None
-    rng = np.random.default_rng(seed)
-    variance, bias = 0.0, 0.0
-    for rows, other in ((real, fake), (fake, real)):
-        groups = np.array_split(rng.permutation(len(rows)), GROUPS)
-        without = np.array([_fid_without(rows, group, other) for group in groups])
-        variance += (GROUPS - 1) / GROUPS * float(np.square(without - without.mean()).sum())
-        bias += (GROUPS - 1) * (float(without.mean()) - fid)
-    margin = float(stats.t.ppf(0.975, 2 * (GROUPS - 1))) * math.sqrt(variance)
-    return (max(0.0, fid - margin), fid + margin), bias
-
-
-def _fid_without(rows: Tensor, group: np.ndarray, other: Tensor) -> float:
-    keep = torch.ones(len(rows), dtype=torch.bool)
-    keep[torch.from_numpy(group)] = False
-    return frechet_distance(rows[keep], other)
-
-
 def _kid_margin(real: Tensor, fake: Tensor, subset_std: float, subset_size: int, seed: int) -> float | None:
     """Half the width of KID's interval."""
     if min(len(real), len(fake)) < 2 * GROUPS:
@@ -246,7 +216,7 @@ def _kid_margin(real: Tensor, fake: Tensor, subset_std: float, subset_size: int,
         variance += float(influence.var()) / count
     if subset_size < max(len(real), len(fake)):
         variance += subset_std**2 / SUBSETS
-    return 1.959964 * math.sqrt(variance)
+    return Z * math.sqrt(variance)
 
 
 def _mean_kernel(rows: Tensor, others: Tensor) -> Tensor:

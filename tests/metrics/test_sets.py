@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from advgen.core import checkpoints
 from advgen.core.errors import BadArgument, MissingFile, UnknownName
 from advgen.metrics import features as nets
+from advgen.metrics._intervals import wilson
 from advgen.metrics.features import Features, from_module, load
 from advgen.metrics.fid import FidProbe
-from advgen.metrics.sets import compare_sets, wilson
+from advgen.metrics.sets import compare_sets
 
 
 def images_of(seed: int, count: int, *, side: int = 2, channels: int = 3, top: int = 256) -> Tensor:
