@@ -47,6 +47,7 @@ class Trace:
     loss: list[Tensor] = field(default_factory=list)  # each (N,), of that step's iterate
     perceptual: list[Tensor] = field(default_factory=list)
     mse: list[Tensor] = field(default_factory=list)
+    tell: Callable[[int, float, Terms], None] | None = None  # hears of each step at once
 
     def add(self, step: int, seconds: float, terms: Terms) -> None:
         """One evaluation."""
@@ -54,6 +55,8 @@ class Trace:
         self.seconds.append(seconds)
         for rows, values in ((self.loss, terms.loss), (self.perceptual, terms.perceptual), (self.mse, terms.mse)):
             rows.append(values.detach().cpu())
+        if self.tell is not None:
+            self.tell(step, seconds, terms)
 
     def at(self, seconds: float) -> Terms | None:
         """The terms of each sample's best iterate among those known after so many seconds; None before the first."""
@@ -78,7 +81,7 @@ def descend(
     *,
     steps: int,
     counts: Callable[[int], bool] = lambda step: True,
-    afterwards: Callable[[dict[str, Tensor]], None] = lambda variables: None,
+    afterwards: Callable[[dict[str, Tensor], Mapping[str, float]], None] = lambda variables, moved: None,
     stop: Callable[[Terms], bool] = lambda terms: False,
     keep: Keep | None = None,
     identity: Mapping[str, str] | None = None,
@@ -87,7 +90,8 @@ def descend(
 ) -> Found:
     """Minimises the loss of every row; returns its best iterate among the steps that `counts` admits, 0 to `steps`.
 
-    `rates` gives the learning rate of each variable that moves in a step. `afterwards` may change variables after one.
+    `rates` gives the learning rate of each variable that moves in a step. `afterwards` may change variables after one,
+    and hears which had moved.
     `stop` sees each evaluation, and ends the work. `identity` says what a kept state belongs to.
 
     Raises:
@@ -120,7 +124,7 @@ def descend(
             meter.backwards += state.rows
             for (name, rate), slope in zip(moving.items(), slopes, strict=True):
                 state.move(name, slope, rate)
-        afterwards(state.now)
+        afterwards(state.now, moving)
         state.step += 1
         if keep is not None and state.step % keep.every == 0:
             state.seconds = spent + time.perf_counter() - begun
@@ -173,7 +177,7 @@ class _State:
 
     def save(self, path: Path, identity: Mapping[str, str], trace: Trace | None) -> None:
         fields = {name: value for name, value in vars(self).items() if name != "rows"}
-        rows = None if trace is None else vars(trace)
+        rows = None if trace is None else {name: value for name, value in vars(trace).items() if name != "tell"}
         checkpoints.save_state(path, {"inversion": dict(identity), "state": fields, "trace": rows})
 
     def restore(self, path: Path, identity: Mapping[str, str], trace: Trace | None) -> None:

@@ -112,12 +112,12 @@ class Image2StyleGAN:
                 return dict.fromkeys(maps, self.noise_lr * self._ramp(done / self.noise_steps))
             return {W: self.lr * self._ramp(done / self.steps)}
 
-        def afterwards(variables: dict[str, Tensor]) -> None:
+        def afterwards(variables: dict[str, Tensor], moved: Mapping[str, float]) -> None:
             if self.rows is not None:
                 first, end = self.rows
                 variables[W] = torch.cat([fixed[:, :first], variables[W][:, first:end], fixed[:, end:]], 1)
             if self.noise_weight:
-                as_noise(variables)
+                as_noise(variables, moved)
 
         return Plan(len(turns), rates, correlation_weight=self.noise_weight, afterwards=afterwards)
 

@@ -4,7 +4,7 @@ Normalisation and regularisation: Karras et al., arXiv 1912.04958, appendix D; m
 beside them: Image2StyleGAN++ (Abdal et al., arXiv 1911.11544, section 3).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 from torch import Tensor
 from torch.nn import functional
@@ -61,13 +61,13 @@ def normalised(variables: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return made
 
 
-def moments_kept(start: Mapping[str, Tensor]) -> Callable[[dict[str, Tensor]], None]:
-    """A function that gives the maps the mean and variance again that they have in `start`."""
+def moments_kept(start: Mapping[str, Tensor]) -> Callable[[dict[str, Tensor], Container[str]], None]:
+    """A function that gives maps that have moved the mean and variance again that they have in `start`."""
     means = {name: each.mean(_MAP, keepdim=True) for name, each in start.items() if name.startswith(_PREFIX)}
     sizes = {name: (start[name] - mean).square().mean(_MAP, keepdim=True).sqrt() for name, mean in means.items()}
 
-    def restore(variables: dict[str, Tensor]) -> None:
-        for name, each in normalised(variables).items():
+    def restore(variables: dict[str, Tensor], moved: Container[str]) -> None:
+        for name, each in normalised({name: variables[name] for name in means if name in moved}).items():
             variables[name] = each * sizes[name] + means[name]
 
     return restore

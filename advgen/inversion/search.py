@@ -28,7 +28,7 @@ class Plan(NamedTuple):
     rates: Callable[[int], Mapping[str, float]]  # step to learning rates of what moves
     wander: Callable[[int], float] = lambda step: 0.0  # standard deviation of noise added to w in a step
     correlation_weight: float = 0.0  # of noise maps
-    afterwards: Callable[[dict[str, Tensor]], None] = lambda variables: None
+    afterwards: Callable[[dict[str, Tensor], Mapping[str, float]], None] = lambda variables, moved: None
 
 
 class Around(NamedTuple):
