@@ -31,9 +31,20 @@ def pictures(count=24):
     return torch.randint(256, (count, 3, 16, 16), generator=generator, dtype=torch.uint8)
 
 
+POLICIES = {"none": "", "ada": "bgc", "diffaug": "color,translation,cutout"}
+
+
 def run(folder, *, augment="none", look=None, score=None, seed=0, steps=STEPS, conditions=None, every=32, **plan):
     made = GanPlan(
-        steps * 8, Weights(0.1, 4, path_every=2), 8, every=every, mirror=True, ema_images=100, augment=augment, **plan
+        steps * 8,
+        Weights(0.1, 4, path_every=2),
+        8,
+        every=every,
+        mirror=True,
+        ema_images=100,
+        augment=augment,
+        augmentations=POLICIES[augment],
+        **plan,
     )
     c_dim = 0 if conditions is None else conditions.shape[1]
     return GanRun(
