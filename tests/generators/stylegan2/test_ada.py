@@ -92,7 +92,7 @@ def test_the_global_seed_decides():
 
 
 def test_a_flip_is_a_flip_up_to_the_filters_uneven_centre():
-    """sym6's centre of mass lies a tenth of a tap beside the middle one: a mirrored image is off by that many pixels."""
+    """sym6's centre of mass lies a tenth of a tap beside the middle one: a mirrored image is off by so many pixels."""
     made = only(xflip=1)(RAMP.double(), percentile=0.7)
     centre = sum(k * tap for k, tap in enumerate(SYM6)) / math.sqrt(2)
     inside = (..., slice(None), slice(8, -8))
