@@ -70,16 +70,13 @@ def copy_check(
         )
     network = resolved(features)
     exact = _exact(generated_u8, training_u8, mirrored=mirrored)
-    flips = (False, True) if mirrored else (False,)
-    pixels = [[(x.flip(3) if flip else x).flatten(1) for flip in flips] for x in (generated_u8, held_out_u8)]
-    side = training_u8[0].numel() ** 0.5
-    in_pixels = _report("pixels", *pixels, training_u8.flatten(1), exact, scale=1 / (255 * side))
+    views = [[x, x.flip(3)] if mirrored else [x] for x in (generated_u8, held_out_u8)]
+    generated, held_out = ([x.flatten(1) for x in images] for images in views)
+    scale = 1 / (255 * training_u8[0].numel() ** 0.5)
+    in_pixels = _report("pixels", generated, held_out, training_u8.flatten(1), exact, scale=scale)
     known = network.of(training_u8, batch_size=batch_size)
-    mapped = [
-        [network.of(x.flip(3) if flip else x, batch_size=batch_size) for flip in flips]
-        for x in (generated_u8, held_out_u8)
-    ]
-    return in_pixels, _report(network.name, *mapped, known, exact, scale=1.0)
+    generated, held_out = ([network.of(x, batch_size=batch_size) for x in images] for images in views)
+    return in_pixels, _report(network.name, generated, held_out, known, exact, scale=1.0)
 
 
 def nearest(queries: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:

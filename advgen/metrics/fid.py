@@ -21,7 +21,7 @@ from advgen.metrics.features import Features, resolved
 class _Moments(NamedTuple):
     mean: Tensor  # (D,) float64
     covariance: Tensor  # (D, D) float64, ddof 1
-    count: int
+    n: int
 
 
 class FidProbe:
@@ -38,7 +38,7 @@ class FidProbe:
         self.features = resolved(features)
         self.batch_size = batch_size
         real = _moments(self.features.of(real_u8, batch_size=batch_size), "real")
-        self.n_real = real.count
+        self.n_real = real.n
         self.dim = len(real.mean)
         self._real = real
         self._root = _root(real.covariance)
