@@ -13,11 +13,12 @@ from advgen.experiments.columns import COLUMNS
 from advgen.experiments.evidence import Cells, CheckWarning, Evidence, NotRun
 from advgen.experiments.rates import require_columns
 
+FOR_ANY_STUDY = (11, 16)  # the others look at attacked images
 Check = Callable[[Cells, Evidence], CheckWarning | NotRun | None]
 
 
 class Checked(NamedTuple):
-    """What all checks found; every number from 1 to 23 is in exactly one of the three."""
+    """What all checks found; for attacks every number from 1 to 23 is in exactly one of the three."""
 
     warnings: tuple[CheckWarning, ...]
     quiet: tuple[int, ...]  # looked and found nothing
@@ -39,8 +40,10 @@ def name_of(check: Check) -> str:
     return check.__name__.split("_", 2)[2].replace("_", " ")
 
 
-def run_checks(rows: pd.DataFrame, evidence: Evidence | None = None) -> Checked:
+def run_checks(rows: pd.DataFrame, evidence: Evidence | None = None, *, attacks: bool = True) -> Checked:
     """All checks over one run's rows; without evidence, those that need some are listed as not run.
+
+    A study without `attacks` is asked only what concerns any study.
 
     Raises:
         BadArgument: the table lacks a column.
@@ -49,7 +52,9 @@ def run_checks(rows: pd.DataFrame, evidence: Evidence | None = None) -> Checked:
     cells, evidence = Cells(rows.reset_index(drop=True)), evidence or Evidence()
     warnings, quiet, not_run = [], [], []
     for number, check in all_checks().items():
-        found = check(cells, evidence) if len(rows) else NotRun("there are no rows.")
+        if not attacks and number not in FOR_ANY_STUDY:
+            continue
+        found = check(cells, evidence) if len(rows) or not attacks else NotRun("there are no rows.")
         if isinstance(found, CheckWarning):
             warnings.append(found)
         elif isinstance(found, NotRun):

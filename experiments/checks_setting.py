@@ -102,12 +102,11 @@ def check_11_interval_too_wide(_: Cells, evidence: Evidence) -> Found:
             continue
         width, difference = (
             verdict.interval[1] - verdict.interval[0],
-            max(abs(verdict.value), abs(verdict.claim.margin)),
+            max(abs(v - verdict.claim.nothing) for v in (verdict.value, verdict.claim.margin)),
         )
         if width > difference or not isfinite(width):
-            detail = (
-                f"“{verdict.claim.statement}”: a difference of {verdict.value:.3g} with an interval {width:.3g} wide."
-            )
+            what = "ratio" if verdict.claim.nothing else "difference"
+            detail = f"“{verdict.claim.statement}”: a {what} of {verdict.value:.3g} with an interval {width:.3g} wide."
             found.append((detail, (verdict.claim.statement,)))
     return certain(11, "The interval is wider than the difference claimed", found)
 

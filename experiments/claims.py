@@ -1,7 +1,7 @@
 """Claims: statements with a test, and the hash that shows when they were changed. Standard library only.
 
-A claim compares a metric of one selection of rows with a number, or with the same metric of another selection.
-`advgen.experiments.verdicts` decides it.
+A claim compares a metric of one selection of rows with a number, or with the same metric of another selection; claims
+over measurements stand in `claims_readings`. `advgen.experiments.verdicts` decides them.
 """
 
 import json
@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from math import isfinite
 from types import MappingProxyType
-from typing import Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 from advgen.core.errors import BadArgument, UnknownName
 from advgen.experiments.columns import COLUMNS, OUTCOMES
+
+if TYPE_CHECKING:
+    from advgen.experiments.claims_readings import AnyClaim
 
 Relation = Literal[">", "<", ">=", "<="]
 Status = Literal["supported", "refuted", "undecided", "untestable"]
@@ -77,6 +80,14 @@ class Claim:
                 f"{self.metric} is a share in [0, 1]: a margin of {self.margin} is out of reach; 5% is 0.05."
             )
 
+    nothing = 0.0  # the value that says that there is no difference
+
+    @property
+    def what(self) -> str:
+        """What the number is, in words."""
+        name = "AUC" if self.metric == "auc" else self.metric.replace("_", " ")
+        return name + (", difference" if self.versus is not None and self.metric != "auc" else "")
+
     def canonical(self) -> dict[str, object]:
         """What the claim says, in plain values."""
         versus = None if self.versus is None else dict(self.versus)
@@ -90,10 +101,14 @@ class Claim:
         }
 
 
-class Verdict(NamedTuple):
-    """What the rows say of a claim; `value` and `interval` are the metric, or the difference of the two metrics."""
+class Untestable(Exception):
+    """Why a claim has no answer in these rows or readings; `verdicts.decide` turns it into a verdict."""
 
-    claim: Claim
+
+class Verdict(NamedTuple):
+    """What the rows say of a claim; `value` and `interval` are the metric, or the difference or ratio of the two."""
+
+    claim: "AnyClaim"
     status: Status
     value: float | None
     interval: tuple[float, float] | None
@@ -103,7 +118,7 @@ class Verdict(NamedTuple):
     post_hoc: bool = False  # question, claims or budgets changed after the first cell
 
 
-def claims_hash(question: str, claims: Sequence[Claim], budgets: Sequence[object]) -> str:
+def claims_hash(question: str, claims: "Sequence[AnyClaim]", budgets: Sequence[object]) -> str:
     """Hash of what a study promised (blake2b of canonical JSON): stored at its first cell.
 
     Order of claims and budgets does not count, wording does.
@@ -116,7 +131,7 @@ def claims_hash(question: str, claims: Sequence[Claim], budgets: Sequence[object
     return blake2b(_canonical(content).encode(), digest_size=16).hexdigest()
 
 
-def is_post_hoc(stored: str | None, question: str, claims: Sequence[Claim], budgets: Sequence[object]) -> bool:
+def is_post_hoc(stored: str | None, question: str, claims: "Sequence[AnyClaim]", budgets: Sequence[object]) -> bool:
     """Whether question, claims or budgets differ from those hashed at the first cell (None: nothing was stored yet)."""
     return stored is not None and stored != claims_hash(question, claims, budgets)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from advgen.core import registry
 from advgen.core.specs import GIVEN, Cell, Part
+from advgen.experiments.measurement import Measurement, arguments
 from advgen.experiments.study import DETECTOR_ARGS
 
 # Raised when the meaning of a cell changes, so that old runs are not taken for new ones.
@@ -57,6 +58,18 @@ def cell_key(cell: Cell, hashes: Mapping[str, str]) -> str:
             "surrogate": None if cell.surrogate is None else _part("", cell.surrogate),
             "seed": cell.seed,
             "repeats": cell.repeats,
+            "hashes": dict(hashes),
+        }
+    )
+
+
+def measurement_key(measurement: Measurement, hashes: Mapping[str, str]) -> str:
+    """What determines the readings of a measurement; what its arm is called does not."""
+    return _hash(
+        {
+            "format": FORMAT,
+            "measure": [measurement.measure.name, sorted(arguments(measurement).items())],
+            "seed": measurement.seed,
             "hashes": dict(hashes),
         }
     )

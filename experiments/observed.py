@@ -8,31 +8,39 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from advgen.core.specs import Cell, Part
+from advgen.experiments import store_readings
 from advgen.experiments.checks import Checked, run_checks
 from advgen.experiments.claims import Verdict, is_post_hoc
+from advgen.experiments.columns import COLUMNS
 from advgen.experiments.evidence import Calibration, CheckWarning, Count, Evidence, Nets
 from advgen.experiments.store import Store, cell_columns
 from advgen.experiments.study import written
-from advgen.experiments.verdicts import decide
+from advgen.experiments.verdicts import Read, decide
 
 
 class Observed(NamedTuple):
     """Everything that a report tells of a run."""
 
     rows: pd.DataFrame
+    read: Read
     verdicts: list[Verdict]
     checks: Checked
 
 
 def observe(store: Store) -> Observed:
-    """Rows, verdicts on the claims and checks of a run."""
-    rows = store.rows(store.read_json("cells.json"))
+    """Rows, readings, verdicts on the claims and checks of a run."""
+    wanted = store.read_json("cells.json")
+    attacked = any(wanted is None or key in wanted for key, _, _ in store.cells())
+    rows = store.rows(wanted) if attacked else pd.DataFrame(columns=list(COLUMNS))
+    units = {name: q.unit for one in store_readings.measurements(store) for name, q in one.quantities.items()}
+    read = Read(store_readings.readings(store), store_readings.curves(store), units)
     claims = store.claims()
     study = store.read_json("study.json")
     registered = store.read_json("registered.json") or {}
     post_hoc = is_post_hoc(registered.get("hash"), study["question"], claims, store.budgets())
-    verdicts = decide(rows, claims, post_hoc=post_hoc)
-    return Observed(rows, verdicts, run_checks(rows, evidence_of(store, rows, verdicts)))
+    verdicts = decide(rows, claims, read=read, post_hoc=post_hoc)
+    attacks = attacked or bool(study["study"].get("grids"))
+    return Observed(rows, read, verdicts, run_checks(rows, evidence_of(store, rows, verdicts), attacks=attacks))
 
 
 def evidence_of(store: Store, rows: pd.DataFrame, verdicts: list[Verdict]) -> Evidence:

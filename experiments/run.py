@@ -6,6 +6,7 @@ A run that was killed at any moment goes on where it stopped, and ends in the sa
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,9 +21,12 @@ from advgen.experiments.cell import run_cell
 from advgen.experiments.claims import claims_hash
 from advgen.experiments.environment import environment
 from advgen.experiments.keys import attack_key, cell_key
+from advgen.experiments.measurement import Measurement
+from advgen.experiments.measuring import key_of, run_measurement, trainings
 from advgen.experiments.probes import probe
 from advgen.experiments.store import Store, remove_unfinished
 from advgen.experiments.study import Study
+from advgen.experiments.trained import checkpoint_of, is_trained
 from advgen.experiments.yardstick import clusters, yardsticks
 
 BATCH_SIZE = 64
@@ -34,14 +38,14 @@ class Progress(NamedTuple):
 
     done: int
     total: int
-    cell: Cell
+    cell: Cell | Measurement
     was_there: bool
 
 
 class _Task(NamedTuple):
-    """Cells that share their attacked images, so that no two workers make the same ones."""
+    """Attack cells that share their images, so that no two workers make the same ones; or one measurement."""
 
-    cells: tuple[tuple[str, str, Cell], ...]  # (cell key, attack key or "", cell)
+    cells: tuple[tuple[str, str, Cell | Measurement], ...]  # (cell key, attack key or "", cell)
 
 
 def run(
@@ -51,7 +55,7 @@ def run(
     device: str | None = None,
     workers: int = 1,
     executor: Executor | None = None,
-    only: Callable[[Cell], bool] | None = None,
+    only: Callable[[Cell | Measurement], bool] | None = None,
     batch_size: int = BATCH_SIZE,
     assembly: Assembly | None = None,
     tell: Callable[[Progress], None] = lambda progress: None,
@@ -78,9 +82,10 @@ def run(
     say(f"device {where}")
     assembly = Assembly(where, say=say) if assembly is None else assembly
     cells = [c for c in study.cells() if only is None or only(c)]
-    if not cells:
+    measurements = [m for m in study.every_measurement() if only is None or only(m)]
+    if not cells and not measurements:
         raise BadArgument(f"the study {study.name!r} has no cell of that kind; leave --only out to see all.")
-    run_cells(cells, store, assembly, executor=executor, workers=workers, tell=tell)
+    run_cells(cells, store, assembly, measurements=measurements, executor=executor, workers=workers, tell=tell, say=say)
     return store
 
 
@@ -89,16 +94,19 @@ def run_cells(
     store: Store,
     assembly: Assembly,
     *,
+    measurements: Sequence[Measurement] = (),
     executor: Executor | None = None,
     workers: int = 1,
     tell: Callable[[Progress], None] = lambda progress: None,
+    say: Callable[[str], None] = lambda sentence: None,
 ) -> None:
-    """Runs what is missing of these cells into a store that was begun."""
+    """Runs what is missing of these cells and measurements into a store that was begun."""
     remove_unfinished(store.folder)
-    tasks = _tasks(cells, assembly)
+    tasks = _tasks(cells, assembly) + _measuring_tasks(measurements, assembly.device, executor, workers, say)
     total = sum(len(t.cells) for t in tasks)
     store.write_json("cells.json", [key for t in tasks for key, _, _ in t.cells])
-    _describe_data(store, cells, assembly)
+    if cells:
+        _describe_data(store, cells, assembly)
     done = 0
     plan = store.plan
     if executor is None and workers <= 1:
@@ -106,7 +114,7 @@ def run_cells(
             for key, shared, cell in task.cells:
                 was_there = store.is_done(key)
                 if not was_there:
-                    run_cell(cell, key, shared, assembly, store, plan=plan)
+                    _do(cell, key, shared, assembly, store, plan, say)
                 done += 1
                 tell(Progress(done, total, cell, was_there))
     else:
@@ -120,13 +128,52 @@ def run_cells(
 
 def _tasks(cells: Sequence[Cell], assembly: Assembly) -> list[_Task]:
     """Cells grouped by their attacked images, in the order of the study."""
-    groups: dict[str, list[tuple[str, str, Cell]]] = {}
+    groups: dict[str, list[tuple[str, str, Cell | Measurement]]] = {}
     for cell in cells:
         hashes = assembly.hashes(cell)
         key = cell_key(cell, hashes)
         shared = "" if cell.attack is None else attack_key(cell, hashes)
         groups.setdefault(shared or key, []).append((key, shared, cell))
     return [_Task(tuple(group)) for group in groups.values()]
+
+
+def _measuring_tasks(
+    measurements: Sequence[Measurement],
+    device: torch.device,
+    executor: Executor | None,
+    workers: int,
+    say: Callable[[str], None],
+) -> list[_Task]:
+    """A task a measurement; what they read is trained first, since its hash is part of their keys."""
+    missing = [ref for ref in trainings(measurements) if not is_trained(ref)]
+    if executor is None and workers > 1 and len(missing) > 1:
+        say(f"training {len(missing)} checkpoints that the study names, {workers} at a time; they are kept.")
+        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+            threads = max(1, torch.get_num_threads() // workers)
+            list(pool.map(partial(_train, device=str(device), threads=threads), missing))
+    where = Device(device, "chosen by the run")
+    return [_Task(((key_of(m, where, say=say), "", m),)) for m in measurements]
+
+
+def _train(ref: str, device: str, threads: int) -> None:
+    """One checkpoint in a worker process."""
+    set_threads(threads)
+    checkpoint_of(ref, device=device)
+
+
+def _do(
+    cell: Cell | Measurement,
+    key: str,
+    shared: str,
+    assembly: Assembly,
+    store: Store,
+    plan: dict[str, Any],
+    say: Callable[[str], None],
+) -> None:
+    if isinstance(cell, Measurement):
+        run_measurement(cell, key, store, Device(assembly.device, "chosen by the run"), say=say)
+    else:
+        run_cell(cell, key, shared, assembly, store, plan=plan)
 
 
 def _describe_data(store: Store, cells: Sequence[Cell], assembly: Assembly) -> None:
@@ -149,8 +196,10 @@ def _elsewhere(
     """Chunks of tasks as workers finish them; a chunk loads its networks and data once."""
     own = executor is None
     pool = executor or ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-    size = max(1, -(-len(tasks) // (workers * CHUNKS_A_WORKER)))
-    chunks = [tuple(tasks[begin : begin + size]) for begin in range(0, len(tasks), size)]
+    attacks = [t for t in tasks if not isinstance(t.cells[0][2], Measurement)]
+    size = max(1, -(-len(attacks) // (workers * CHUNKS_A_WORKER)))
+    chunks = [tuple(attacks[begin : begin + size]) for begin in range(0, len(attacks), size)]
+    chunks += [(t,) for t in tasks if isinstance(t.cells[0][2], Measurement)]  # each may take hours
     try:
         waiting: dict[Future[None], tuple[_Task, ...]] = {
             pool.submit(_work, chunk, str(folder), device, dict(plan)): chunk for chunk in chunks
@@ -173,4 +222,4 @@ def _work(tasks: Sequence[_Task], folder: str, device: str, plan: dict[str, Any]
     assembly = Assembly(Device(device, "chosen by the run"))
     for key, shared, cell in (one for task in tasks for one in task.cells):
         if not store.is_done(key):
-            run_cell(cell, key, shared, assembly, store, plan=plan)
+            _do(cell, key, shared, assembly, store, plan, lambda sentence: None)

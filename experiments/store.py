@@ -19,7 +19,7 @@ from advgen.core import registry
 from advgen.core.errors import RunFolder, UserError
 from advgen.core.files import write_atomically
 from advgen.core.specs import GIVEN, BudgetSpec, Cell, DataSpec, Part, Row
-from advgen.experiments.claims import Claim
+from advgen.experiments.claims_readings import AnyClaim, claim_of
 from advgen.experiments.study import Study, written
 
 ROW_SCHEMA = pa.schema(
@@ -142,9 +142,9 @@ class Store:
             self.write_json("plan.json", plan)
         self.write_json("environment.json", environment)
 
-    def claims(self) -> tuple[Claim, ...]:
+    def claims(self) -> tuple[AnyClaim, ...]:
         """The study's claims, as it was last run."""
-        return tuple(Claim(**c) for c in (self.read_json("study.json") or {}).get("claims", ()))
+        return tuple(claim_of(c) for c in (self.read_json("study.json") or {}).get("claims", ()))
 
     def budgets(self) -> list[str]:
         """The study's budgets, as it was last run."""
@@ -160,21 +160,21 @@ class Store:
 
     def write_rows(self, key: str, part: int, rows: Iterable[Row]) -> None:
         table = pa.Table.from_pylist([r._asdict() for r in rows], schema=ROW_SCHEMA)
-        self._write_table(self.folder / key / _part_name(part), table)
+        self.write_table(f"{key}/{_part_name(part)}", table)
 
     def has_rows(self, key: str, part: int) -> bool:
         return (self.folder / key / _part_name(part)).is_file()
 
     def write_images(self, key: str, part: int, images: Iterable[Attacked]) -> None:
         table = pa.Table.from_pylist([a._asdict() for a in images], schema=IMAGE_SCHEMA)
-        self._write_table(self.folder / "images" / key / _part_name(part), table)
+        self.write_table(f"images/{key}/{_part_name(part)}", table)
 
     def read_images(self, key: str, part: int) -> list[Attacked] | None:
         """The attacked images of one part; None when they have not been made."""
         path = self.folder / "images" / key / _part_name(part)
         if not path.is_file():
             return None
-        return [Attacked(**record) for record in _read_table(path).to_pylist()]
+        return [Attacked(**record) for record in read_table(path).to_pylist()]
 
     def find_image(self, key: str, sample_id: str) -> Attacked | None:
         """The attacked image of one sample."""
@@ -187,35 +187,32 @@ class Store:
     def images(self, key: str) -> Iterator[Attacked]:
         """Every attacked image of an attack key, part by part."""
         for path in sorted((self.folder / "images" / key).glob("part-*.parquet")):
-            for record in _read_table(path).to_pylist():
+            for record in read_table(path).to_pylist():
                 yield Attacked(**record)
 
     def finish(self, key: str, cell: Cell, meta: Mapping[str, Any]) -> None:
         """Merges the parts of a cell; `done.json` comes last."""
         folder = self.folder / key
         parts = sorted(folder.glob("part-*.parquet"))
-        merged = pa.concat_tables([_read_table(p) for p in parts]) if parts else ROW_SCHEMA.empty_table()
-        self._write_table(folder / "rows.parquet", merged)
+        merged = pa.concat_tables([read_table(p) for p in parts]) if parts else ROW_SCHEMA.empty_table()
+        self.write_table(f"{key}/rows.parquet", merged)
         self.write_json(f"{key}/meta.json", meta)
         self.write_json(f"{key}/done.json", {"rows": merged.num_rows, "cell": cell_to_json(cell)})
         for path in parts:
             path.unlink()
 
     def cells(self) -> Iterator[tuple[str, Cell, dict[str, Any]]]:
-        """Key, cell and meta of every finished cell."""
+        """Key, cell and meta of every finished attack cell; measurements stand in `store_readings`."""
         for done in sorted(self.folder.glob("*/done.json")):
-            key = done.parent.name
-            yield (
-                key,
-                cell_from_json(json.loads(done.read_text())["cell"]),
-                dict(self.read_json(f"{key}/meta.json") or {}),
-            )
+            key, told = done.parent.name, json.loads(done.read_text())
+            if "cell" in told:
+                yield key, cell_from_json(told["cell"]), dict(self.read_json(f"{key}/meta.json") or {})
 
     def stand_ins(self) -> dict[str, str]:
         """What stood in for what, here or in any worker: name of the published thing -> name of ours."""
         found = dict(self.read_json("stand_ins.json") or {})
-        for _, _, meta in self.cells():
-            found |= meta.get("stand_ins", {})
+        for meta in self.folder.glob("*/meta.json"):
+            found |= (self.read_json(f"{meta.parent.name}/meta.json") or {}).get("stand_ins", {})
         return found
 
     def rows(self, keys: Iterable[str] | None = None) -> pd.DataFrame:
@@ -227,7 +224,7 @@ class Store:
         for key, cell, meta in self.cells():
             if wanted is not None and key not in wanted:
                 continue
-            table = _read_table(self.folder / key / "rows.parquet")
+            table = read_table(self.folder / key / "rows.parquet")
             frame = table.to_pandas(types_mapper=_nullable)
             for column, value in cell_columns(cell, labels, meta).items():
                 frame[column] = value
@@ -239,7 +236,7 @@ class Store:
 
     def write_json(self, name: str, value: Any) -> None:
         text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, default=str)
-        self._written(self.folder / name, text.encode())
+        self.write_bytes(name, text.encode())
 
     def read_json(self, name: str) -> Any:
         """The value of a JSON file of the run; None when there is none.
@@ -255,12 +252,14 @@ class Store:
         except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
             raise RunFolder(f"{str(path)!r} cannot be read ({error}); remove it and run the study again.") from None
 
-    def _write_table(self, path: Path, table: pa.Table) -> None:
+    def write_table(self, name: str, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
-        self._written(path, sink.getvalue().to_pybytes())
+        self.write_bytes(name, sink.getvalue().to_pybytes())
 
-    def _written(self, path: Path, data: bytes) -> None:
+    def write_bytes(self, name: str, data: bytes) -> None:
+        """A file of the run, whole or not there."""
+        path = self.folder / name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, data)
@@ -347,7 +346,12 @@ def _part_name(part: int) -> str:
     return f"part-{part:05d}.parquet"
 
 
-def _read_table(path: Path) -> pa.Table:
+def read_table(path: Path) -> pa.Table:
+    """A Parquet file of a run.
+
+    Raises:
+        RunFolder: it cannot be read.
+    """
     try:
         return pq.read_table(path)
     except (pa.ArrowInvalid, OSError) as error:

@@ -1,4 +1,4 @@
-"""Studies: a question, grids of cells, and claims; names and numbers only, no tensors, no torch.
+"""Studies: a question, grids of attack cells or measurements, and claims; names and numbers only, no torch.
 
 A study is read from a Python file with a function `study()`, from YAML, or by the name of a shipped one.
 """
@@ -16,6 +16,8 @@ from advgen.core import registry
 from advgen.core.errors import BadArgument, BadFile, MissingFile, UnknownName, UserError
 from advgen.core.specs import BUDGETS, GIVEN, GOALS, KNOWLEDGE, SPLITS, BudgetSpec, Cell, DataSpec, Part, Scalar, number
 from advgen.experiments.claims import Claim
+from advgen.experiments.claims_readings import AnyClaim, claim_of, require_answerable
+from advgen.experiments.measurement import ArmEntry, Measurement, MeasurementEntry, columns_of, quantities_of
 
 # What `assemble` reads from a defense's arguments beside the plug-in's own.
 DETECTOR_ARGS = ("fpr",)
@@ -189,18 +191,35 @@ class Study(_Model):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     question: str
-    grids: tuple[Grid, ...]
-    claims: tuple[Claim, ...] = ()
+    grids: tuple[Grid, ...] = ()
+    measurements: tuple[MeasurementEntry, ...] = ()
+    claims: tuple[AnyClaim, ...] = ()
     description: str = ""
 
     @field_validator("claims", mode="before")
     @classmethod
     def _claims(cls, claims: Any) -> Any:
-        return tuple(c if isinstance(c, Claim) else Claim(**c) for c in claims or ())
+        return tuple(claim_of(c) for c in claims or ())
+
+    @model_validator(mode="after")
+    def _answerable(self) -> Self:
+        """A claim that no cell can answer is refused before hours are spent."""
+        columns = [columns_of(m) for m in self.every_measurement()]
+        quantities = {entry.measure: tuple(quantities_of(entry.measure)) for entry in self.measurements}
+        for claim in self.claims:
+            if not isinstance(claim, Claim):
+                if not columns:
+                    raise BadArgument(f"the claim {claim.statement!r} is over measurements, and the study has none.")
+                require_answerable(claim, columns, quantities)
+        return self
 
     def cells(self) -> tuple[Cell, ...]:
-        """Every cell once, in order: baselines before what is compared with them."""
+        """Every attack cell once, in order: baselines before what is compared with them."""
         return tuple(dict.fromkeys(cell for grid in self.grids for cell in grid.cells()))
+
+    def every_measurement(self) -> tuple[Measurement, ...]:
+        """The measurements of all entries, seed by seed."""
+        return tuple(dict.fromkeys(m for entry in self.measurements for m in entry.measurements()))
 
     def labels(self) -> dict[str, str]:
         """What tables call a part or a defense, by its written form."""
@@ -244,6 +263,8 @@ def load(reference: str) -> Study:
 
 def parse(text: Mapping[str, Any], origin: str) -> Study:
     """A study from plain values; `origin` names them in a complaint."""
+    if not {"grids", "measurements"} & set(text):
+        raise BadFile(f"{origin}: it has neither grids (of attacks) nor measurements.")
     try:
         return Study(**text)
     except ValidationError as error:
@@ -280,7 +301,7 @@ def _from_yaml(path: Path) -> Study:
     except UnicodeDecodeError:
         raise BadFile(f"{path} is not a text file in UTF-8.") from None
     if not isinstance(text, dict):
-        raise BadFile(f"{path} is not a study: expected keys name, question, grids, claims.")
+        raise BadFile(f"{path} is not a study: expected keys name, question, grids or measurements, claims.")
     text.setdefault("name", path.stem)
     return parse(text, str(path))
 
@@ -292,7 +313,7 @@ def _sentence(error: ValidationError) -> str:
     if first["type"] == "extra_forbidden":
         known = {
             name
-            for model in (Study, Grid, DataEntry, PartEntry, BudgetEntry, DefenseEntry)
+            for model in (Study, Grid, DataEntry, PartEntry, BudgetEntry, DefenseEntry, MeasurementEntry, ArmEntry)
             for name in model.model_fields
         }
         return (

@@ -11,10 +11,14 @@ from pathlib import Path
 
 from advgen.core import registry
 from advgen.core.errors import BadArgument
-from advgen.core.meter import Meter
 from advgen.experiments.data._files import cache_folder
 
 PREFIX = "recipe:"
+
+
+def is_trained(ref: str) -> bool:
+    """Whether the checkpoint of a reference is there already."""
+    return (_folder(ref) / "done").is_file()
 
 
 def announce(sentence: str) -> None:
@@ -29,9 +33,11 @@ def checkpoint_of(ref: str, *, device: str = "cpu", say: Callable[[str], None] =
         UnknownName: no such recipe or argument.
         BadArgument: a reference that is none.
     """
-    name, seed, args = _parsed(ref)
+    from advgen.core.meter import Meter
+
+    name, seed, args = parsed(ref)
     recipe = registry.create("recipes", name, **args)
-    folder = cache_folder() / "trained" / f"{name}-{blake2b(ref.encode(), digest_size=6).hexdigest()}"
+    folder = _folder(ref)
     found = sorted(folder.glob("*.safetensors")) if (folder / "done").is_file() else []
     if found:
         return found[0]
@@ -42,7 +48,12 @@ def checkpoint_of(ref: str, *, device: str = "cpu", say: Callable[[str], None] =
     return folder / f"{card.name}.safetensors"
 
 
-def _parsed(ref: str) -> tuple[str, int, dict[str, str]]:
+def parsed(ref: str) -> tuple[str, int, dict[str, str]]:
+    """Recipe, seed and arguments of a reference.
+
+    Raises:
+        BadArgument: it is none.
+    """
     name, _, rest = ref.removeprefix(PREFIX).partition(":")
     args: dict[str, str] = {}
     for pair in [p for p in rest.split(",") if p.strip()]:
@@ -54,3 +65,8 @@ def _parsed(ref: str) -> tuple[str, int, dict[str, str]]:
     if not seed.isdigit():
         raise BadArgument(f"the seed in {ref!r} must be a whole number, got {seed!r}.")
     return name, int(seed), args
+
+
+def _folder(ref: str) -> Path:
+    name = ref.removeprefix(PREFIX).partition(":")[0]
+    return cache_folder() / "trained" / f"{name}-{blake2b(ref.encode(), digest_size=6).hexdigest()}"

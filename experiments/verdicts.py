@@ -15,8 +15,10 @@ from scipy import stats as distributions
 
 from advgen.core.errors import UnknownName
 from advgen.experiments import curves, rates, stats
-from advgen.experiments.claims import SHARES, Claim, Status, Verdict
+from advgen.experiments.claims import SHARES, Claim, Status, Untestable, Verdict
+from advgen.experiments.claims_readings import AnyClaim
 from advgen.experiments.columns import OUTCOMES
+from advgen.experiments.verdicts_readings import estimate_of
 
 # a claim that leaves one of these open while the rows have several would compare mixtures
 FIXED = ("data", "split", "target", "goal", "defense", "knowledge", "budget", "radius")
@@ -32,18 +34,33 @@ class Sample(NamedTuple):
     cluster: np.ndarray
 
 
-class Untestable(Exception):
-    """Why a claim has no answer in these rows; never leaves this file."""
+class Read(NamedTuple):
+    """What the measurements of a run found, as `store_readings` returns it."""
+
+    readings: pd.DataFrame
+    curves: pd.DataFrame
+    units: Mapping[str, str] = {}  # of the quantities, by name
 
 
 def decide(
-    rows: pd.DataFrame, claims: Sequence[Claim], *, level: float = 0.05, post_hoc: bool = False, seed: int = 0
+    rows: pd.DataFrame,
+    claims: Sequence[AnyClaim],
+    *,
+    read: Read | None = None,
+    level: float = 0.05,
+    post_hoc: bool = False,
+    seed: int = 0,
 ) -> list[Verdict]:
     """A verdict for each claim, corrected together (Holm): any false verdict among them at most with chance `level`."""
     found: list[tuple[stats.Estimate, str] | str] = []
     for claim in claims:
         try:
-            found.append(_estimate(rows, claim, level, seed))
+            if isinstance(claim, Claim):
+                found.append(_estimate(rows, claim, level, seed))
+            elif read is None or not len(read.readings):
+                raise Untestable("no measurement has finished.")
+            else:
+                found.append(estimate_of(*read, claim, level))
         except Untestable as reason:
             found.append(str(reason))
     corrected = stats.holm([None if isinstance(f, str) else f[0].p for f in found])
@@ -51,7 +68,7 @@ def decide(
 
 
 def _verdict(
-    claim: Claim, found: tuple[stats.Estimate, str] | str, p: float | None, level: float, post_hoc: bool
+    claim: AnyClaim, found: tuple[stats.Estimate, str] | str, p: float | None, level: float, post_hoc: bool
 ) -> Verdict:
     if isinstance(found, str):
         return Verdict(claim, "untestable", None, None, 0, None, found, post_hoc)
@@ -192,6 +209,8 @@ def _weighted_mean(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
 
 def _sample(rows: pd.DataFrame, metric: str, selector: Mapping[str, object]) -> Sample:
     """The metric's value a sample: the worst over the selected attacks for rates, the mean over them for the rest."""
+    if not len(rows):
+        raise Untestable("no attack cell has finished.")
     kept = rates.select(rows, selector)
     clean_only = metric in ("clean_accuracy", "clean_rejected")
     if not clean_only and "attack" not in selector:

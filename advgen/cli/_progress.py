@@ -5,8 +5,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TextIO
 
+from advgen.core.specs import Cell
+
 if TYPE_CHECKING:
-    from advgen.core.specs import Cell
+    from advgen.experiments.measurement import Measurement
     from advgen.experiments.run import Progress
 
 
@@ -17,8 +19,10 @@ def following(stream: TextIO, labels: "Mapping[str, str] | None" = None) -> "Ite
         yield tell
 
 
-def described(cell: "Cell", labels: Mapping[str, str]) -> str:
+def described(cell: "Cell | Measurement", labels: Mapping[str, str]) -> str:
     """A cell in a few words."""
+    if not isinstance(cell, Cell):
+        return str(cell)
     attack = f"{cell.attack} {cell.budget or ''}".strip() if cell.attack else "clean baseline"
     whole = "+".join(str(p) for p in cell.defense)
     defense = labels.get(whole) or " + ".join(labels.get(str(p), str(p)) for p in cell.defense)

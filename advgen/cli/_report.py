@@ -53,6 +53,7 @@ def failures(view: "RunView") -> list[str]:
     found = [
         f"claim {v.status}: {printable(v.claim.statement)}" for v in view.observed.verdicts if v.status != "supported"
     ]
+    found += [f"{name} broke off" for name, _ in view.failed]
     return found + [f"warning {w.number}: {w.title}" for w in view.observed.checks.warnings]
 
 
@@ -62,7 +63,8 @@ def as_json(view: "RunView", page: Path) -> dict[str, Any]:
     return {
         "question": view.study.get("question"),
         "report": str(page),
-        "cells": {"finished": len(view.cells), "planned": view.planned},
+        "cells": {"finished": len(view.cells) + len(view.measured), "planned": view.planned},
+        "failed": [{"measurement": name, "error": sentence} for name, sentence in view.failed],
         "claims": []
         if found is None
         else [{**v._asdict(), "claim": v.claim.canonical(), "interval": v.interval} for v in found.verdicts],
@@ -77,6 +79,7 @@ def as_json(view: "RunView", page: Path) -> dict[str, Any]:
             }
             for line in (view.matrix if found is not None else ())
         ],
+        "measured": [{k: _plain(v) for k, v in line.items()} for line in view.means.to_dict("records")],
     }
 
 
@@ -115,13 +118,40 @@ def _summary(view: "RunView") -> None:
             for m in view.matrix
         ]
         print_table(headings, lines)
+    if view.measured:
+        _measured(view)
     for v in view.observed.verdicts:
-        value = "" if v.value is None else f" ({v.claim.metric} {words.number(v.value)}, n = {v.n})"
+        value = "" if v.value is None else f" ({v.claim.what} {words.number(v.value)}, n = {v.n})"
         click.echo(f"\n{v.status}{', post hoc' if v.post_hoc else ''}: {printable(v.claim.statement)}{value}")
         if v.note:
             click.echo(f"  {printable(v.note)}")
     for w in view.observed.checks.warnings:
         click.echo(f"\nwarning {w.number}, {w.title}: {printable(w.detail)}")
+
+
+def _measured(view: "RunView") -> None:
+    """Arms by quantities, a table for each measure and label."""
+    from advgen.experiments.report.measured import blocks, heading, of_block
+    from advgen.experiments.report.xy import named, shown
+
+    for measure, label in blocks(view):
+        means = of_block(view.means, measure, label)
+        quantities = [q for (m, _), q in view.quantities.items() if m == measure and q.name in set(means["quantity"])]
+        click.echo(f"\n{heading(measure, label)} (means, 95% intervals):\n")
+        lines = []
+        for arm, some in means.groupby("arm", sort=False):
+            by_name = {line["quantity"]: line for line in some.to_dict("records")}
+            found = [by_name.get(q.name) for q in quantities]
+            told = [
+                "–" if line is None else shown(line["value"], q)
+                + ("" if line["low"] != line["low"] or line["low"] is None
+                   else f" [{shown(line['low'], q)}, {shown(line['high'], q)}]")
+                for line, q in zip(found, quantities, strict=True)
+            ]  # fmt: skip
+            lines.append([str(arm), *told, str(max(line["seeds"] for line in found if line is not None))])
+        print_table(["arm", *(named(q) for q in quantities), "seeds"], lines)
+    for name, sentence in view.failed:
+        click.echo(f"\n{printable(name)} broke off: {printable(sentence)}; the same command tries it again.")
 
 
 def _rate(rate: "Rate") -> str:

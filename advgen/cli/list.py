@@ -1,4 +1,4 @@
-"""List what there is: attacks, defenses, data, studies, recipes, weights and more."""
+"""List what there is: attacks, defenses, data, studies, measures, recipes, weights and more."""
 
 import click
 
@@ -11,10 +11,10 @@ from advgen.core.registry import KINDS, listing
 @click.argument("kind", required=False)
 @json_option
 def command(kind: str | None, *, as_json: bool) -> None:
-    """List what there is: attacks, defenses, data, studies, recipes, weights and more.
+    """List what there is: attacks, defenses, data, studies, measures, recipes, weights and more.
 
-    KIND is one of attacks, defenses, targets, data, generators, encoders, metrics, studies, recipes, weights; without
-    it, the number of each is shown. Files are read, not imported; one that cannot be used is listed as broken.
+    KIND is one of attacks, defenses, targets, data, generators, encoders, metrics, studies, measures, recipes, weights;
+    without it, the number of each is shown. Files are read, not imported; one that cannot be used is listed as broken.
     """
     if kind is None:
         counts = {k: len(listing(k)) for k in KINDS}

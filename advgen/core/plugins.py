@@ -23,9 +23,13 @@ LITERALS = (
     "waives",
     "stochastic",
     "differentiable",
+    "quantities",
+    "plots",
 )
 ACCESS = ("white-box", "score", "decision", "transfer")
 COST = ("forward", "gradient", "query", "training")
+BETTER = ("lower", "higher", "")
+QUANTITY: Mapping[str, type] = {"means": str, "unit": str, "better": str, "timing": bool, "log": bool}
 FACTORIES: Mapping[str, Any] = {"tuple": (), "dict": {}, "list": []}
 
 
@@ -285,12 +289,34 @@ def _check_literals(literals: Mapping[str, Any], fields: Mapping[str, Field], wh
     for name in ("trial", "waives"):
         if not isinstance(literals.get(name, {}), dict):
             raise _Broken(where[name], f"{name} is not a dict")
+    _check_quantities(literals, where)
     for argument in literals.get("trial", {}):
         if argument not in fields:
             raise _Broken(where["trial"], f"trial names {argument!r}, which is not a field")
     for check, reason in literals.get("waives", {}).items():
         if not isinstance(reason, str) or not reason.strip():
             raise _Broken(where["waives"], f"waives {check!r} without a reason")
+
+
+def _check_quantities(literals: Mapping[str, Any], where: Mapping[str, int]) -> None:
+    """What a measure reads: a dict a quantity, which says at least what it means."""
+    quantities = literals.get("quantities", {})
+    if not isinstance(quantities, dict) or not all(isinstance(q, dict) for q in quantities.values()):
+        raise _Broken(where["quantities"], "quantities is not a dict of dicts, one a quantity")
+    for name, about in quantities.items():
+        for key, value in about.items():
+            if key not in QUANTITY or not isinstance(value, QUANTITY[key]):
+                known = ", ".join(f"{k} ({t.__name__})" for k, t in QUANTITY.items())
+                raise _Broken(where["quantities"], f"quantity {name!r} has {key}={value!r}; known are {known}")
+        if not about.get("means"):
+            raise _Broken(where["quantities"], f"quantity {name!r} does not say what it means")
+        if about.get("better", "") not in BETTER:
+            raise _Broken(
+                where["quantities"], f"better of {name!r} is {about['better']!r}; it is lower, higher or empty"
+            )
+    for plot in literals.get("plots", ()):
+        if not isinstance(plot, tuple) or len(plot) != 2 or not set(plot) <= set(quantities):
+            raise _Broken(where["plots"], f"plots holds {plot!r}, which is not a pair of quantities (x, y)")
 
 
 def _names(literals: Mapping[str, Any], name: str, where: Mapping[str, int]) -> tuple[str, ...]:

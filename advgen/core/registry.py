@@ -41,6 +41,7 @@ KINDS: Mapping[str, Kind] = {
     "encoders": Kind("advgen.embeddings.encoders"),
     "metrics": Kind("advgen.metrics"),
     "studies": Kind("advgen.experiments.studies", suffixes=(".py", ".yaml")),
+    "measures": Kind("advgen.experiments.measures", class_required=True),
     "recipes": Kind("advgen.experiments.recipes", class_required=True),
     "weights": Kind("advgen.zoo", subfolder="weights", suffixes=(".json",)),
 }

@@ -1,6 +1,7 @@
 """The page of a run: one file that needs no network, and the tables beside it.
 
-Order: question, claims, warnings, matrix, numbers, curves, distances, detectors, pictures, cost, environment.
+Order: question, claims, warnings; of attacks: matrix, numbers, curves, distances, detectors, pictures; of measurements:
+tables, plots, pictures; then cost and environment.
 """
 
 from collections.abc import Callable
@@ -8,33 +9,38 @@ from pathlib import Path
 
 from advgen.core.errors import RunFolder, UserError
 from advgen.core.files import write_atomically
-from advgen.experiments.report import figures, made, pictures, sections
-from advgen.experiments.report.latex import matrix_tex
+from advgen.experiments.report import figures, made, measured, pictures, sections
+from advgen.experiments.report.latex import matrix_tex, measured_tex
 from advgen.experiments.report.markup import Markup, join, note, section, tag
 from advgen.experiments.report.run import RunView
 from advgen.experiments.store import Store
 
 # Nothing is fetched and nothing runs, whatever a name from outside may hold.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-PARTS: tuple[tuple[str, str, Callable[[RunView], Markup]], ...] = (
-    ("claims", "Claims", sections.verdicts),
-    ("warnings", "Warnings", sections.warnings),
+Part = tuple[str, str, Callable[[RunView], Markup]]
+FIRST: tuple[Part, ...] = (("claims", "Claims", sections.verdicts), ("warnings", "Warnings", sections.warnings))
+ATTACKS: tuple[Part, ...] = (
     ("matrix", "Matrix", sections.matrix),
     ("table", "All numbers", sections.full_table),
     ("curves", "Curves", figures.curves),
     ("distances", "Distances", figures.distances),
     ("detectors", "Detectors", figures.detectors),
     ("pictures", "Pictures", pictures.strips),
-    ("cost", "Cost", made.cost),
-    ("environment", "Environment", made.environment),
 )
+MEASURED: tuple[Part, ...] = (
+    ("measured", "Measured", measured.tables),
+    ("plots", "Plots", measured.plots),
+    ("shots", "Pictures", measured.shots),
+)
+LAST: tuple[Part, ...] = (("cost", "Cost", made.cost), ("environment", "Environment", made.environment))
 
 
 def build(store: Store, path: str | Path | None = None) -> Path:
     """Writes the page of a run, and its tables beside it; returns where the page lies.
 
-    Without `path` it is `report.html` in the run's folder, with rows.parquet, rows.csv, table.csv, table.tex and
-    study.yaml; another path's files carry its name.
+    Without `path` it is `report.html` in the run's folder, with study.yaml, of attacks also rows.parquet, rows.csv,
+    table.csv and table.tex, of measurements readings.parquet, readings.csv, curves.csv, measured.csv and measured.tex;
+    another path's files carry its name.
 
     Raises:
         RunFolder: the run cannot be read, or the page cannot be written.
@@ -56,6 +62,16 @@ def build_view(view: RunView, path: str | Path | None = None) -> Path:
             "table.csv": view.table.to_csv(index=False).encode(),
             "table.tex": matrix_tex(view.matrix).encode(),
         }
+    if view.measured and view.observed is not None:
+        read = view.observed.read
+        beside |= {
+            "readings.csv": read.readings.to_csv(index=False).encode(),
+            "readings.parquet": read.readings.to_parquet(index=False),
+            "measured.csv": view.means.to_csv(index=False).encode(),
+            "measured.tex": measured_tex(view.means, view.quantities).encode(),
+        }
+        if len(read.curves):
+            beside["curves.csv"] = read.curves.to_csv(index=False).encode()
     for name, data in beside.items():
         write_atomically(page.parent / f"{before}{name}", data)
     return page
@@ -65,8 +81,9 @@ def html(view: RunView) -> str:
     """The whole page."""
     if not view.study:
         raise RunFolder(f"{str(view.store.folder)!r} holds no study.json; it is no run folder.")
-    drawn_parts = [_told(view, anchor, title, part) for anchor, title, part in PARTS]
-    there = [(anchor, title, drawn) for (anchor, title, _), drawn in zip(PARTS, drawn_parts, strict=True) if drawn]
+    parts = [*FIRST, *(ATTACKS if view.attacks else ()), *(MEASURED if view.measures else ()), *LAST]
+    drawn_parts = [_told(view, anchor, title, part) for anchor, title, part in parts]
+    there = [(anchor, title, drawn) for (anchor, title, _), drawn in zip(parts, drawn_parts, strict=True) if drawn]
     return document(
         f"{view.study['name']}: {view.study['question']}",
         sections.head(view),

@@ -35,7 +35,7 @@ class Mark(NamedTuple):
 
 
 class Axes(NamedTuple):
-    """From values to places; y is a share unless `top` says otherwise."""
+    """From values to places; y is a share unless told otherwise."""
 
     x_low: float
     x_high: float
@@ -45,14 +45,24 @@ class Axes(NamedTuple):
     top: int = TOP
     width: int = WIDTH
     height: int = HEIGHT
+    y_low: float = 0.0
+    y_log: bool = False
+    left: int = LEFT
 
     def x(self, value: float) -> float:
-        low, high = (math.log(self.x_low), math.log(self.x_high)) if self.log else (self.x_low, self.x_high)
-        place = math.log(max(value, self.x_low)) if self.log else value
-        return round(LEFT + (place - low) / ((high - low) or 1) * (self.width - LEFT - self.right), 1)
+        along = _share(value, self.x_low, self.x_high, self.log)
+        return round(self.left + along * (self.width - self.left - self.right), 1)
 
     def y(self, value: float) -> float:
-        return round(self.height - BOTTOM - value / self.y_high * (self.height - BOTTOM - self.top), 1)
+        up = _share(value, self.y_low, self.y_high, self.y_log)
+        return round(self.height - BOTTOM - up * (self.height - BOTTOM - self.top), 1)
+
+
+def _share(value: float, low: float, high: float, log: bool) -> float:
+    """How far along an axis a value lies."""
+    if log:
+        value, low, high = math.log(max(value, low)), math.log(low), math.log(high)
+    return (value - low) / ((high - low) or 1)
 
 
 def lines(
@@ -65,13 +75,13 @@ def lines(
 ) -> Markup:
     """Shares against a number, with interval bands and labels at the lines' ends."""
     axes = Axes(0.0, max((max(s.x, default=0.0) for s in [*series, *([reference] if reference else [])]), default=1.0))
-    drawn = [_grid(axes), _x_axis(axes, ticks, x_label)]
+    drawn = [_grid(axes), x_axis(axes, ticks, x_label)]
     shown = [*([reference] if reference else []), *series]
-    drawn += [_band(axes, s) for s in series if s.low]
-    drawn += [_line(axes, s) for s in shown]
-    drawn += [_markers(axes, s) for s in series]
-    drawn += _end_labels(axes, [s for s in shown if len(s.x)])
-    return _svg(axes, title, drawn)
+    drawn += [band(axes, s) for s in series if s.low]
+    drawn += [line(axes, s) for s in shown]
+    drawn += [markers(axes, s) for s in series]
+    drawn += end_labels(axes, [s for s in shown if len(s.x)])
+    return svg(axes, title, drawn)
 
 
 def points(series: Sequence[Series], marks: Sequence[Mark], *, title: str, x_label: str, y_label: str) -> Markup:
@@ -80,17 +90,17 @@ def points(series: Sequence[Series], marks: Sequence[Mark], *, title: str, x_lab
     low, high = (min(places) / 1.5, max(places) * 1.5) if places else (0.001, 1.0)
     top = 30 + 14 * len(marks)
     axes = Axes(low, high, log=True, right=190, top=top, width=820, height=310 + top)
-    drawn = [_grid(axes), _x_axis(axes, _log_ticks(low, high), x_label)]
+    drawn = [_grid(axes), x_axis(axes, log_ticks(low, high), x_label)]
     for k, mark in enumerate(sorted(marks, key=lambda m: m.x)):
         # a row for each, so that near yardsticks do not write over each other
         x, y = axes.x(mark.x), 12 + 14 * k
         drawn.append(tag("line", x1=x, x2=x, y1=y - 8, y2=axes.height - BOTTOM, class_="mark"))
         drawn.append(tag("text", f"{mark.label} {mark.x:.2g}", x=x + 5, y=y, class_="mark-label"))
-    drawn += [_line(axes, s) for s in series if len(s.x) > 1]
-    drawn += [_markers(axes, s) for s in series]
-    drawn += _end_labels(axes, series)
+    drawn += [line(axes, s) for s in series if len(s.x) > 1]
+    drawn += [markers(axes, s) for s in series]
+    drawn += end_labels(axes, series)
     drawn.append(tag("text", y_label, x=0, y=axes.top - 8, class_="axis"))
-    return _svg(axes, title, drawn)
+    return svg(axes, title, drawn)
 
 
 def roc(curves: Sequence[Series], *, title: str) -> Markup:
@@ -98,11 +108,11 @@ def roc(curves: Sequence[Series], *, title: str) -> Markup:
     axes = Axes(0.0, 1.0)
     chance = Series("", "chance", (0.0, 1.0), (0.0, 1.0))
     ticks = [(0.0, "0"), (0.5, "50%"), (1.0, "100%")]
-    drawn = [_grid(axes), _x_axis(axes, ticks, "false alarms on clean images"), _line(axes, chance)]
-    drawn += [_line(axes, c) for c in curves]
+    drawn = [_grid(axes), x_axis(axes, ticks, "false alarms on clean images"), line(axes, chance)]
+    drawn += [line(axes, c) for c in curves]
     # all curves end in one corner: each is labelled where it stands highest above the diagonal
     drawn += _labels(axes, [(c.label, c.kind, 1.02, float(np.interp(0.6, c.x, c.y))) for c in curves])
-    return _svg(axes, title, drawn)
+    return svg(axes, title, drawn)
 
 
 def histogram(
@@ -129,7 +139,7 @@ def histogram(
     axes = Axes(low, high, y_high=max(float(max(s.max() for s in shares)), 1e-9) * 1.08, right=14)
     middle = 0.0 if zero else (low + high) / 2
     ticks = [(low, f"≤ {low:.3g}"), (middle, f"{middle:.3g}"), (high, f"≥ {high:.3g}")]
-    drawn = [_x_axis(axes, ticks, x_label)]
+    drawn = [x_axis(axes, ticks, x_label)]
     for k, share in enumerate(shares[1]):
         if share > 0:
             left, right = axes.x(edges[k]), axes.x(edges[k + 1])
@@ -147,10 +157,11 @@ def histogram(
     drawn.append(tag("text", f"{clean_label} (n = {len(clean)})", x=LEFT + 26, y=16, class_="label"))
     drawn.append(tag("rect", x=LEFT + 130, y=7, width=16, height=10, class_="bar attacked"))
     drawn.append(tag("text", f"{attacked_label} (n = {len(attacked)})", x=LEFT + 150, y=16, class_="label"))
-    return _svg(axes, title, drawn)
+    return svg(axes, title, drawn)
 
 
-def _svg(axes: Axes, title: str, drawn: Sequence[Markup]) -> Markup:
+def svg(axes: Axes, title: str, drawn: Sequence[Markup]) -> Markup:
+    """The chart with its title, which is read out where it cannot be seen."""
     return tag(
         "svg", tag("title", title), *drawn, viewBox=f"0 0 {axes.width} {axes.height}", role="img",
         aria_label=title, style=f"max-width:{axes.width}px",
@@ -167,9 +178,10 @@ def _grid(axes: Axes) -> Markup:
     return tag("g", drawn)
 
 
-def _x_axis(axes: Axes, ticks: Sequence[tuple[float, str]], label: str) -> Markup:
+def x_axis(axes: Axes, ticks: Sequence[tuple[float, str]], label: str) -> Markup:
+    """The lower edge with ticks and its name."""
     base = axes.height - BOTTOM
-    drawn = [tag("line", x1=LEFT, x2=axes.width - axes.right, y1=base, y2=base, class_="base")]
+    drawn = [tag("line", x1=axes.left, x2=axes.width - axes.right, y1=base, y2=base, class_="base")]
     last = -math.inf
     for value, text in ticks:
         x = axes.x(value)
@@ -178,23 +190,26 @@ def _x_axis(axes: Axes, ticks: Sequence[tuple[float, str]], label: str) -> Marku
         if x - last > 6 * len(text) + 4:
             drawn.append(tag("text", text, x=x, y=base + 16, class_="tick", text_anchor="middle"))
             last = x
-    middle = (LEFT + axes.width - axes.right) / 2
+    middle = (axes.left + axes.width - axes.right) / 2
     drawn.append(tag("text", label, x=middle, y=base + 32, class_="axis", text_anchor="middle"))
     return tag("g", drawn)
 
 
-def _line(axes: Axes, s: Series) -> Markup:
+def line(axes: Axes, s: Series) -> Markup:
+    """A series as a line."""
     d = "M" + "L".join(f"{axes.x(x)} {axes.y(y)}" for x, y in zip(s.x, s.y, strict=True))
     return tag("path", d=d, class_=f"line {s.kind}")
 
 
-def _band(axes: Axes, s: Series) -> Markup:
+def band(axes: Axes, s: Series) -> Markup:
+    """The interval around a series."""
     above = [f"{axes.x(x)},{axes.y(y)}" for x, y in zip(s.x, s.high, strict=True)]
     below = [f"{axes.x(x)},{axes.y(y)}" for x, y in zip(s.x, s.low, strict=True)]
     return tag("polygon", points=" ".join(above + below[::-1]), class_=f"band {s.kind}")
 
 
-def _markers(axes: Axes, s: Series) -> Markup:
+def markers(axes: Axes, s: Series) -> Markup:
+    """A mark at each point of a series."""
     return tag("g", [_marker(axes.x(x), axes.y(y), s.kind) for x, y in zip(s.x, s.y, strict=True)])
 
 
@@ -202,12 +217,19 @@ def _marker(x: float, y: float, kind: str) -> Markup:
     if kind == "transfer":
         return tag("polygon", points=f"{x},{y - 4.6:.1f} {x + 4.2:.1f},{y + 3:.1f} {x - 4.2:.1f},{y + 3:.1f}",
                    class_="marker transfer")  # fmt: skip
-    if kind == "oblivious":
-        return tag("circle", cx=x, cy=y, r=3.4, class_="marker oblivious")
+    if kind in ("oblivious", "arm-2", "arm-6"):
+        return tag("circle", cx=x, cy=y, r=3.4, class_=f"marker {kind}")
+    if kind in ("arm-3", "arm-7"):
+        return tag("polygon", points=f"{x},{y - 4.6:.1f} {x + 4.2:.1f},{y + 3:.1f} {x - 4.2:.1f},{y + 3:.1f}",
+                   class_=f"marker {kind}")  # fmt: skip
+    if kind in ("arm-4", "arm-8"):
+        return tag("polygon", points=f"{x},{y - 4.8:.1f} {x + 4.8:.1f},{y} {x},{y + 4.8:.1f} {x - 4.8:.1f},{y}",
+                   class_=f"marker {kind}")  # fmt: skip
     return tag("rect", x=round(x - 3.3, 1), y=round(y - 3.3, 1), width=6.6, height=6.6, class_=f"marker {kind}")
 
 
-def _end_labels(axes: Axes, series: Sequence[Series]) -> list[Markup]:
+def end_labels(axes: Axes, series: Sequence[Series]) -> list[Markup]:
+    """The names of series beside their last points."""
     return _labels(axes, [(s.label, s.kind, s.x[-1], s.y[-1]) for s in series if s.label])
 
 
@@ -231,7 +253,8 @@ def _labels(axes: Axes, wanted: Sequence[tuple[str, str, float, float]]) -> list
     return drawn
 
 
-def _log_ticks(low: float, high: float) -> list[tuple[float, str]]:
+def log_ticks(low: float, high: float) -> list[tuple[float, str]]:
+    """1, 2 and 5 of each power of ten between two values."""
     ticks = []
     for power in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1):
         for step in (1, 2, 5):

@@ -9,11 +9,49 @@ from advgen.core.specs import GIVEN
 from advgen.experiments.report import words
 from advgen.experiments.report.markup import Markup, folded, note, section, table, tag
 from advgen.experiments.report.run import RunView
+from advgen.experiments.store_readings import Stored
 
 COMMANDS = ("run", "judge", "demo")
+COUNTS = ("forwards", "backwards", "generator_calls")
 
 
 def cost(view: RunView) -> Markup:
+    """What each attack and each measurement took."""
+    parts = [*([_attacks(view)] if view.attacks else []), *([_measurements(view)] if view.measured else [])]
+    return section("cost", "Cost", parts)
+
+
+def _measurements(view: RunView) -> list[Markup | None]:
+    groups: dict[tuple[str, str, str], list[Stored]] = {}
+    for s in view.measured:
+        groups.setdefault((s.measurement.measure.name, s.measurement.label, s.measurement.arm), []).append(s)
+    body = []
+    for (measure, label, arm), some in groups.items():
+        means = [sum(float(s.meta[c]) for s in some) / len(some) for c in ("seconds", *COUNTS)]
+        peak = max(int(s.meta["peak_bytes"]) for s in some)
+        body.append([arm, words.friendly(measure), label, *(words.number(m) for m in means),
+                     f"{peak / 2**20:.0f}" if peak else words.NONE, str(len(some))])  # fmt: skip
+    total = sum(float(s.meta["seconds"]) for s in view.measured)
+    device = view.environment.get("device", "cpu")
+    headings = ["arm", "measure", "label", "seconds", "forwards", "backwards", "generator calls", "peak MiB", "n"]
+    used = [
+        k for k, name in enumerate(headings) if name in ("arm", "seconds", "n") or any(_is_told(b[k]) for b in body)
+    ]
+    lines = [[line[k] for k in used] for line in body]
+    return [
+        note(f"Means a measurement on {device}; {words.counted(round(total), 'second')} in all, training not counted."),
+        folded(
+            "What each arm took",
+            table([headings[k] for k in used], lines, numeric=[i for i, k in enumerate(used) if k > 2]),
+        ),
+    ]
+
+
+def _is_told(cell: str) -> bool:
+    return cell not in ("", "0", words.NONE)
+
+
+def _attacks(view: RunView) -> list[Markup | None]:
     """What each attack took; images that several cells share were made once."""
     seen: set[str] = set()
     body = []
@@ -53,11 +91,9 @@ def cost(view: RunView) -> Markup:
     headings = ["attack", "data", "budget", "made against", "forwards", "backwards", "generator calls", "seconds",
                 "peak MiB", "n"]  # fmt: skip
     if not body:
-        return section("cost", "Cost", note("No attack was made here: nothing was spent."))
+        return [note("No attack was made here: nothing was spent.")]
     total = sum(float(view.of(k)["seconds"].fillna(0).sum()) for k in _made(view))
-    return section(
-        "cost",
-        "Cost",
+    return [
         note(
             f"Means a sample on {view.environment.get('device', 'cpu')}; "
             f"{words.counted(round(total), 'second')} of attacks in all."
@@ -66,7 +102,7 @@ def cost(view: RunView) -> Markup:
             "Forwards, backwards and seconds a sample",
             table(headings, [cells for _, cells in body], numeric=range(4, 10)),
         ),
-    )
+    ]
 
 
 def _made(view: RunView) -> list[str]:
@@ -86,8 +122,12 @@ def environment(view: RunView) -> Markup:
         card = meta.get("target_card") or {}
         if card:
             cards[str(card.get("name"))] = f"recipe {card.get('recipe')}, licence {card.get('licence')}"
+    for s in view.measured:
+        for name, value in s.meta.get("hashes", {}).items():
+            many = len({o.meta["hashes"].get(name) for o in view.measured}) > 1
+            hashes[f"{name} ({s.measurement.arm}, seed {s.measurement.seed})" if many else name] = str(value)
     stand_ins = view.store.stand_ins()
-    seeds = sorted({c.seed for c, _ in view.cells.values()})
+    seeds = sorted({c.seed for c, _ in view.cells.values()} | {s.measurement.seed for s in view.measured})
     plan = view.store.plan
     pairs = {
         "date": env.get("date"),
@@ -97,6 +137,7 @@ def environment(view: RunView) -> Markup:
         "Python": env.get("python"),
         "seeds": ", ".join(map(str, seeds)),
         "batch size and threads": f"{plan.get('batch_size')}, {plan.get('threads')}",
+        "machine load": "; ".join(dict.fromkeys(str(s.meta["machine_load"]) for s in view.measured)),
         "LPIPS judged by": ", ".join(sorted({str(m.get("judge_net")) for _, m in view.cells.values()})),
         "stand-ins": "none"
         if not stand_ins

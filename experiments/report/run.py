@@ -7,8 +7,11 @@ from typing import Any
 import pandas as pd
 
 from advgen.core.specs import Cell, DataSpec
+from advgen.experiments.measured import Quantity
 from advgen.experiments.observed import Observed, observe
+from advgen.experiments.readings import summary
 from advgen.experiments.store import Store
+from advgen.experiments.store_readings import Stored, failures, measurements
 from advgen.experiments.tables import MatrixLine, knowledge_matrix, rates_table
 
 
@@ -42,8 +45,39 @@ class RunView:
         return {key: (c, meta) for key, c, meta in self.store.cells() if wanted is None or key in wanted}
 
     @cached_property
+    def measured(self) -> list[Stored]:
+        """Finished measurements of the last command, in the order of the study."""
+        return list(measurements(self.store))
+
+    @cached_property
+    def failed(self) -> list[tuple[str, str]]:
+        """Measurements that broke off, each with its sentence."""
+        return failures(self.store)
+
+    @property
+    def attacks(self) -> bool:
+        """Whether the study has attack cells, finished or not; runs of finished images have no grid."""
+        told = self.study.get("study", {})
+        return bool(self.cells or told.get("grids")) or not told.get("measurements")
+
+    @property
+    def measures(self) -> bool:
+        """Whether the study has measurements, finished or not."""
+        return bool(self.measured or self.study.get("study", {}).get("measurements"))
+
+    @cached_property
     def observed(self) -> Observed | None:
-        return observe(self.store) if self.cells else None
+        return observe(self.store) if self.cells or self.measured else None
+
+    @cached_property
+    def quantities(self) -> dict[tuple[str, str], Quantity]:
+        """What was read, by measure and name, in the order in which the measures declare it."""
+        return {(s.measurement.measure.name, n): q for s in self.measured for n, q in s.quantities.items()}
+
+    @cached_property
+    def means(self) -> pd.DataFrame:
+        """A line for each arm and quantity."""
+        return pd.DataFrame() if self.observed is None else summary(self.observed.read.readings, self.quantities)
 
     @cached_property
     def rows(self) -> pd.DataFrame:
@@ -51,6 +85,8 @@ class RunView:
         if self.observed is None:
             return pd.DataFrame()
         rows = self.observed.rows
+        if not len(rows):
+            return pd.DataFrame()
         slices: dict[tuple[str, str], set[DataSpec]] = {}
         for cell, _ in self.cells.values():
             slices.setdefault((cell.data.name, cell.data.split), set()).add(cell.data)

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from advgen.experiments.checks import all_checks
-from advgen.experiments.claims import SHARES, Verdict
+from advgen.experiments.claims import SHARES, Claim, Verdict
 from advgen.experiments.report import words
 from advgen.experiments.report.markup import Markup, folded, note, section, table, tag
 from advgen.experiments.report.run import RunView
@@ -28,9 +28,14 @@ def head(view: RunView) -> Markup:
             for (data, split), one in rows.groupby(["data", "split"], sort=True)
         ]
         facts = [", ".join(sets), words.counted(len(view.cells), "cell")]
+    if view.measured:
+        arms = {(s.measurement.measure.name, s.measurement.label, s.measurement.arm) for s in view.measured}
+        seeds = {s.measurement.seed for s in view.measured}
+        facts += [words.counted(len(arms), "arm"), words.counted(len(seeds), "seed")]
     made = view.environment.get("date", "")[:10]
     version = view.environment.get("versions", {}).get("advgen", "")
-    missing = view.planned - len(view.cells)
+    finished = len(view.cells) + len(view.measured)
+    missing = view.planned - finished
     return tag(
         "header",
         tag("p", f"Study {study.get('name', '')}", class_="eyebrow"),
@@ -40,7 +45,8 @@ def head(view: RunView) -> Markup:
         tag(
             "p",
             tag("span", "unfinished", class_="stamp"),
-            f" {len(view.cells)} of {view.planned} cells are finished; the page rests on these alone.",
+            f" {finished} of {view.planned} {'cells' if view.attacks else 'measurements'} are finished; the page rests "
+            "on these alone.",
         )
         if missing > 0
         else None,
@@ -85,12 +91,8 @@ def verdicts(view: RunView) -> Markup:
 def _verdict(v: Verdict) -> Markup:
     shown = []
     if v.value is not None and v.interval is not None:
-        area = v.claim.metric == "auc"
-        shares = v.claim.metric in SHARES and not area
-        what = (
-            "AUC" if area else v.claim.metric.replace("_", " ") + (", difference" if v.claim.versus is not None else "")
-        )
-        shown.append(f"{what} {_metric(v.value, shares)} [{_metric(v.interval[0], shares, bare=True)}, "
+        shares = isinstance(v.claim, Claim) and v.claim.metric in SHARES and v.claim.metric != "auc"
+        shown.append(f"{v.claim.what} {_metric(v.value, shares)} [{_metric(v.interval[0], shares, bare=True)}, "
                      f"{_metric(v.interval[1], shares, bare=True)}]")  # fmt: skip
         shown.append(f"wanted {v.claim.relation} {_metric(v.claim.margin, shares)}")
         shown.append(f"n = {v.n}")
@@ -140,11 +142,12 @@ def warnings(view: RunView) -> Markup:
     quiet = f"{words.counted(len(checks.quiet), 'check')} looked and found nothing" + (
         f" ({', '.join(map(str, checks.quiet))})" if checks.quiet else ""
     )
+    about = "" if view.attacks else " The other checks look at attacked images."
     return section(
         "warnings",
         f"Warnings ({len(raised)})",
         tag("ul", raised, class_="warnings") if raised else tag("p", "No check found anything."),
-        note(f"{quiet}; {words.counted(len(checks.not_run), 'check')} could not run."),
+        note(f"{quiet}; {words.counted(len(checks.not_run), 'check')} could not run.{about}"),
         folded(
             "Checks that were not run, and why",
             table(["no.", "check", "what it lacked"], [[str(n), name, reason] for n, name, reason in checks.not_run]),

@@ -1,0 +1,1 @@
+"""Measures: what is read of trained things, a file each."""

@@ -1,0 +1,244 @@
+"""The parts of the page that tell what was measured: arms by quantities, plots, pictures."""
+
+import base64
+from collections.abc import Sequence
+from itertools import groupby
+
+import numpy as np
+import pandas as pd
+
+from advgen.experiments.measured import Quantity
+from advgen.experiments.readings import ARM, of_arm
+from advgen.experiments.report import words, xy
+from advgen.experiments.report.charts import Series
+from advgen.experiments.report.markup import Markup, folded, note, section, table, tag
+from advgen.experiments.report.run import RunView
+from advgen.experiments.report.xy import LOOKS, Point
+from advgen.experiments.stats_levels import Sides, estimate
+from advgen.experiments.store_readings import Stored, pictures
+
+ARROW = {"lower": "↓ lower is better", "higher": "↑ higher is better", "": ""}
+GRID = 24  # places of a curve whose samples were not read at the same ones
+MOST_PICTURES = 24
+
+
+def tables(view: RunView) -> Markup:
+    """A table for each measure and label: arms by quantities."""
+    if not view.measured:
+        return section("measured", "What was measured", _failures(view), note("No measurement has finished."))
+    timing = any(q.timing for q in view.quantities.values())
+    loads = sorted({str(s.meta["machine_load"]) for s in view.measured if s.meta.get("machine_load")})
+    busy = f" Machine load when they were taken: {_from_to(loads)}." if timing and loads else ""
+    return section(
+        "measured",
+        "What was measured",
+        _failures(view),
+        note(
+            "Means with 95% intervals over training seeds and samples (Student's, with the degrees of freedom that the "
+            "seeds allow); one number alone has none. Seconds and memory never repeat and are no part of a result's "
+            "identity." if timing else "Means with 95% intervals over training seeds and samples (Student's, with the "
+            "degrees of freedom that the seeds allow); one number alone has none.",
+            busy,
+        ),
+        [_table(view, *block) for block in blocks(view)],
+        [tag("p", text) for text in dict.fromkeys(n for s in view.measured for n in s.meta["notes"])],
+        _meanings(view),
+        note("The same as files beside this page: readings.parquet, readings.csv, measured.csv, measured.tex."),
+    )  # fmt: skip
+
+
+def blocks(view: RunView) -> list[tuple[str, str]]:
+    """Measure and label of each table, in the order of the study."""
+    return list(dict.fromkeys((s.measurement.measure.name, s.measurement.label) for s in view.measured))
+
+
+def heading(measure: str, label: str) -> str:
+    """A table's name."""
+    name = words.friendly(measure).rsplit("/", 1)[-1].replace("_", " ")
+    return f"{name} · {label}" if label else name
+
+
+def _from_to(loads: Sequence[str]) -> str:
+    return loads[0] if len(loads) == 1 else f"{loads[0]} to {loads[-1]}"
+
+
+def _failures(view: RunView) -> Markup | None:
+    if not view.failed:
+        return None
+    told = [tag("li", tag("b", name), tag("p", sentence)) for name, sentence in view.failed]
+    return tag("ul", told, class_="warnings")
+
+
+def _table(view: RunView, measure: str, label: str) -> Markup:
+    means = view.means[(view.means["measure"] == measure) & (view.means["label"] == label)]
+    quantities = [q for (m, _), q in view.quantities.items() if m == measure and (means["quantity"] == q.name).any()]
+    names = list(dict.fromkeys(means["arm"]))
+    scales = {q.name: _scale(means[means["quantity"] == q.name]) for q in quantities}
+    body = []
+    for arm in names:
+        of = means[means["arm"] == arm].set_index("quantity")
+        cells = [
+            tag("td", _cell(of.loc[q.name], q, scales[q.name]) if q.name in of.index else tag("span", words.NONE),
+                data_label=_data_label(q))
+            for q in quantities
+        ]  # fmt: skip
+        body.append(tag("tr", tag("th", arm, scope="row"), cells))
+    head = [tag("th", "arm", scope="col")] + [tag("th", _quantity(q), scope="col") for q in quantities]
+    caption = heading(measure, label)
+    inside = tag("table", tag("caption", caption), tag("thead", tag("tr", head)), tag("tbody", body), class_="measured")
+    return tag("div", inside, class_="scroll", tabindex="0", role="region", aria_label=f"table {caption}")
+
+
+def _quantity(q: Quantity) -> list[Markup | str | None]:
+    return [xy.named(q), tag("small", ARROW[q.better]) if q.better else None]
+
+
+def _data_label(q: Quantity) -> str:
+    return xy.named(q) + {"lower": " ↓", "higher": " ↑", "": ""}[q.better]
+
+
+def _scale(means: pd.DataFrame) -> tuple[float, float]:
+    """The least and the greatest end of a column's intervals."""
+    ends = means[["value", "low", "high"]].to_numpy(dtype=float)
+    return float(np.nanmin(ends)), float(np.nanmax(ends))
+
+
+def _cell(mean: pd.Series, q: Quantity, scale: tuple[float, float]) -> list[Markup | str | None]:
+    value, low, high = (None if pd.isna(mean[c]) else float(mean[c]) for c in ("value", "low", "high"))
+    spread = None
+    if low is not None and high is not None:
+        spread = tag("span", f"[{xy.shown(low, q)}, {xy.shown(high, q)}]".replace("%,", ","), class_="interval")
+    width = scale[1] - scale[0]
+    bar = None
+    if width > 0:
+        at, left, right = (100 * ((v if v is not None else value) - scale[0]) / width for v in (value, low, high))
+        style = f"--low:{left:.1f}%;--high:{right:.1f}%;--at:{at:.1f}%"
+        bar = tag("span", tag("i"), tag("b"), class_="span", style=style, aria_hidden="true")
+    return [tag("span", xy.shown(value, q), class_="value"), " ", spread, bar, tag("small", _n(mean))]
+
+
+def _n(mean: pd.Series) -> str:
+    seeds = words.counted(int(mean["seeds"]), "seed")
+    return seeds if mean["n"] == mean["seeds"] else f"n = {words.counted(int(mean['samples']), 'sample')}, {seeds}"
+
+
+def _meanings(view: RunView) -> Markup:
+    lines = [[q.name.replace("_", " "), q.means, q.unit or words.NONE, ARROW[q.better] or words.NONE,
+              "yes" if q.timing else "no"] for q in view.quantities.values()]  # fmt: skip
+    return folded("What each quantity means", table(["quantity", "means", "unit", "better", "timing"], lines))
+
+
+def plots(view: RunView) -> Markup:
+    """The pairs of quantities that a measure wants drawn: lines where it gave curves, else a point an arm."""
+    drawn = []
+    for measure, label in blocks(view):
+        stored = [s for s in view.measured if (s.measurement.measure.name, s.measurement.label) == (measure, label)]
+        for x_name, y_name in dict.fromkeys(tuple(p) for s in stored for p in s.meta.get("plots", ())):
+            x, y = (view.quantities[measure, name] for name in (x_name, y_name))
+            found = _curves(view, measure, label, x, y) or _points(view, measure, label, x, y)
+            if found is not None:
+                drawn.append(found)
+    if not drawn:
+        return Markup("")
+    return section("plots", "Plots", tag("div", drawn, class_="panels plots"))
+
+
+def _curves(view: RunView, measure: str, label: str, x: Quantity, y: Quantity) -> Markup | None:
+    assert view.observed is not None
+    table_ = view.observed.read.curves
+    table_ = table_[(table_["x_quantity"] == x.name) & (table_["y_quantity"] == y.name)]
+    series = []
+    for look, arm in zip(_looks(view, measure, label), _arms(view, measure, label), strict=True):
+        mine = of_arm(table_, (measure, label, arm))
+        if len(mine):
+            series.append(curve_of(mine, arm, look, log=x.log))
+    series = [s for s in series if len(s.x)]
+    if not series:
+        return None
+    title = f"{y.name} against {x.name}, {heading(measure, label)}".replace("_", " ")
+    what = f"{xy.named(y)} against {xy.named(x)}"
+    banded = "; mean over samples and seeds with its 95% band" if any(len(s.low) for s in series) else ""
+    return tag("figure", xy.lines(series, x, y, title=title),
+               tag("figcaption", tag("b", what), f" · {heading(measure, label)}{banded}"))  # fmt: skip
+
+
+def curve_of(points: pd.DataFrame, label: str, look: str, *, log: bool) -> Series:
+    """The mean of an arm's curves with its interval; a curve holds its last point until the next one."""
+    groups = points.groupby(["cell_key", "seed", "sample_id", "curve"], sort=True)
+    each = [(seed, one, c["x"].to_numpy(float), c["y"].to_numpy(float)) for (_, seed, one, _), c in groups]
+    grid = each[0][2]
+    if any(len(x) != len(grid) or not np.array_equal(x, grid) for _, _, x, _ in each):
+        first, last = max(x[0] for _, _, x, _ in each), max(x[-1] for _, _, x, _ in each)
+        grid = np.geomspace(first, last, GRID) if log and first > 0 else np.linspace(first, last, GRID)
+    held = np.array([y[np.maximum(np.searchsorted(x, grid * (1 + 1e-12), side="right") - 1, 0)] for _, _, x, y in each])
+    seeds, samples = np.array([str(e[0]) for e in each]), np.array([str(e[1]) for e in each])
+    found = [estimate(Sides(column, None, seeds, samples)) for column in held.T]
+    mean = held.mean(0)
+    if all(f is None for f in found):
+        return Series(label, look, grid.tolist(), mean.tolist())
+    low = [m if f is None else f.low for f, m in zip(found, mean, strict=True)]
+    high = [m if f is None else f.high for f, m in zip(found, mean, strict=True)]
+    return Series(label, look, grid.tolist(), mean.tolist(), low, high)
+
+
+def _points(view: RunView, measure: str, label: str, x: Quantity, y: Quantity) -> Markup | None:
+    means = of_block(view.means, measure, label)
+    found = []
+    for look, arm in zip(_looks(view, measure, label), _arms(view, measure, label), strict=True):
+        mine = means[means["arm"] == arm].set_index("quantity")
+        if {x.name, y.name} <= set(mine.index):
+            found.append(Point(arm, look, _ends(mine.loc[x.name]), _ends(mine.loc[y.name])))
+    if not found:
+        return None
+    title = f"{y.name} against {x.name}, a point an arm, {heading(measure, label)}".replace("_", " ")
+    what = f"{xy.named(y)} against {xy.named(x)}"
+    return tag("figure", xy.points(found, x, y, title=title),
+               tag("figcaption", tag("b", what), f" · {heading(measure, label)}; means, 95% intervals"))  # fmt: skip
+
+
+def of_block(means: pd.DataFrame, measure: str, label: str) -> pd.DataFrame:
+    """The lines of one table."""
+    return means[(means[ARM[0]] == measure) & (means[ARM[1]] == label)]
+
+
+def _arms(view: RunView, measure: str, label: str) -> list[str]:
+    return list(dict.fromkeys(of_block(view.means, measure, label)["arm"]))
+
+
+def _looks(view: RunView, measure: str, label: str) -> list[str]:
+    return [LOOKS[k % len(LOOKS)] for k in range(len(_arms(view, measure, label)))]
+
+
+def _ends(mean: pd.Series) -> tuple[float, float, float]:
+    value = float(mean["value"])
+    return (value, *(value if pd.isna(mean[c]) else float(mean[c]) for c in ("low", "high")))
+
+
+def shots(view: RunView) -> Markup:
+    """The pictures that the measures made, each with its caption."""
+    groups = [(str(s.measurement), pictures(view.store, s), s) for s in _first_seeds(view.measured)]
+    drawn: list[Markup] = []
+    count = 0
+    for name, found in ((name, found) for name, found, _ in groups if found):
+        kept = found[: max(MOST_PICTURES - count, 0)]
+        count += len(kept)
+        figures = [
+            tag("figure", tag("img", src="data:image/png;base64," + base64.b64encode(png).decode(), alt=caption),
+                tag("figcaption", caption))
+            for png, caption in kept
+        ]  # fmt: skip
+        if figures:
+            drawn.append(tag("div", tag("h3", name), tag("div", figures, class_="shots")))
+    if not drawn:
+        return Markup("")
+    left_out = sum(len(found) for _, found, _ in groups) - count
+    more = f"Of each arm the first seed; {left_out} more lie in the run's folder." if left_out else ""
+    return section("shots", "Pictures", note(more) if more else None, drawn)
+
+
+def _first_seeds(measured: Sequence[Stored]) -> list[Stored]:
+    ordered = sorted(measured, key=lambda s: (s.measurement.measure.name, s.measurement.label, s.measurement.arm))
+    return [
+        min(group, key=lambda s: s.measurement.seed)
+        for _, group in groupby(ordered, key=lambda s: (*s.measurement[:1], s.measurement.label, s.measurement.arm))
+    ]
