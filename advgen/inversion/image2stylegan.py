@@ -35,6 +35,7 @@ class Image2StyleGAN:
     lr: float = 0.05
     rampup: float = 0.05  # share of the steps over which the rate rises
     rampdown: float = 0.5  # share of the steps over which it falls to 0; 0 = constant
+    opening: float = 0.4  # share of the steps, from the mean of w, in which the rows of w+ move as one
     perceptual_weight: float = 1.0
     pixel_weight: float = 1.0
     rows: tuple[int, int] | None = None  # of w+ that move, from, to (exclusive); None = all
@@ -50,7 +51,7 @@ class Image2StyleGAN:
         for name in ("lr", "noise_lr"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise BadArgument(f"{name} must be above 0, got {getattr(self, name)}.")
-        for name in ("rampup", "rampdown"):
+        for name in ("rampup", "rampdown", "opening"):
             if not 0 <= getattr(self, name) <= 1:
                 raise BadArgument(f"{name} is a share of the steps, 0 to 1, got {getattr(self, name)}.")
         if not 0 <= self.noise_weight < float("inf"):
@@ -65,7 +66,7 @@ class Image2StyleGAN:
     @classmethod
     def published(cls, generator: Generator, perceptual: Metric | None, *, space: LatentSpace = "w+") -> Self:
         """Steps and rate of the paper: 5000 at a constant 0.01."""
-        return cls(generator, perceptual, space=space, steps=5000, lr=0.01, rampup=0, rampdown=0)
+        return cls(generator, perceptual, space=space, steps=5000, lr=0.01, rampup=0, rampdown=0, opening=0)
 
     def invert(
         self,
@@ -94,14 +95,14 @@ class Image2StyleGAN:
         if self.noise_steps:
             given = start.noise if isinstance(start, Latents) else None
             variables |= starting_maps(self.generator, len(images), None) if given is None else as_variables(given)
-        plan = self._plan(variables)
+        plan = self._plan(variables, self.opening * self.steps if start is None and self.rows is None else 0)
         around = Around(images, rng, meter, mask, style, keep, trace)
         return search(self.generator, self._likeness(), variables, plan, around, settings=self)
 
     def _likeness(self) -> Likeness:
         return Likeness(self.perceptual, self.perceptual_weight, self.pixel_weight)
 
-    def _plan(self, start: Mapping[str, Tensor]) -> Plan:
+    def _plan(self, start: Mapping[str, Tensor], opening: float) -> Plan:
         maps = [name for name in start if name != W]
         turns = _turns(self.steps, self.noise_steps, self.rounds)
         fixed, as_noise = start[W].clone(), moments_kept(start)
@@ -112,6 +113,10 @@ class Image2StyleGAN:
                 return dict.fromkeys(maps, self.noise_lr * self._ramp(done / self.noise_steps))
             return {W: self.lr * self._ramp(done / self.steps)}
 
+        def together(step: int) -> bool:
+            noisy, done = turns[step] if step < len(turns) else (True, 0)
+            return not noisy and done < opening
+
         def afterwards(variables: dict[str, Tensor], moved: Mapping[str, float]) -> None:
             if self.rows is not None:
                 first, end = self.rows
@@ -119,7 +124,7 @@ class Image2StyleGAN:
             if self.noise_weight:
                 as_noise(variables, moved)
 
-        return Plan(len(turns), rates, correlation_weight=self.noise_weight, afterwards=afterwards)
+        return Plan(len(turns), rates, together, correlation_weight=self.noise_weight, afterwards=afterwards)
 
     def _ramp(self, t: float) -> float:
         return ramp(t, up=self.rampup, down=self.rampdown)

@@ -83,7 +83,9 @@ class Projector:
             left = 1 - step / self.steps / self.wandering if self.wandering else 0.0
             return sigma * max(0.0, left) ** 2
 
-        plan = Plan(self.steps, rates, wander, self.noise_weight, moments_kept(variables))
+        plan = Plan(
+            self.steps, rates, wander=wander, correlation_weight=self.noise_weight, afterwards=moments_kept(variables)
+        )
         likeness = Likeness(self.perceptual, self.perceptual_weight, self.pixel_weight)
         around = Around(images, rng, meter, mask, style, keep, trace)
         return search(self.generator, likeness, variables, plan, around, settings=self)

@@ -26,6 +26,7 @@ class Plan(NamedTuple):
 
     steps: int
     rates: Callable[[int], Mapping[str, float]]  # step to learning rates of what moves
+    together: Callable[[int], bool] = lambda step: False  # whether the rows of w move as one in a step
     wander: Callable[[int], float] = lambda step: 0.0  # standard deviation of noise added to w in a step
     correlation_weight: float = 0.0  # of noise maps
     afterwards: Callable[[dict[str, Tensor], Mapping[str, float]], None] = lambda variables, moved: None
@@ -56,6 +57,8 @@ def search(
 
         def evaluate(variables: Variables, step: int) -> Terms:
             w, maps = variables[W], maps_of(variables)
+            if plan.together(step):
+                w = w.mean(1, keepdim=True)
             if sigma := plan.wander(step):
                 w = w + sigma * rng.fork(f"wander/{step}").normal(w.shape[1:]).to(w)
             noise: Any = "const" if maps is None else maps
