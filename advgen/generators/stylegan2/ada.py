@@ -1,7 +1,7 @@
 """Adaptive discriminator augmentation: what a discriminator sees is transformed at random, as often as it overfits.
 
 Karras et al., arXiv 2006.06676: section 3 (the control of p), appendix B (the operations, in this order). Agrees with
-the official program at fixed percentiles; unlike there, the second derivative that R1 needs exists on current torch.
+the official program at fixed percentiles, and has the second derivative that R1 needs whatever the version of torch.
 Amounts (brightness, noise) are in units of the official range [-1, 1]; images here are in [0, 1], so that the grey of
 what lies outside an image, or was cut out, is 0.5.
 """

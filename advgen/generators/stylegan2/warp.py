@@ -1,8 +1,8 @@
 """Affine warps of images without aliasing, differentiable twice with respect to the image.
 
 Reflected at the border, doubled in size, sampled bilinearly, halved again (Karras et al., arXiv 2006.06676,
-appendix B). torch knows no second derivative of its bilinear sampling; but sampling is linear in the image, so that
-its derivative is its transpose, and the derivative of that is the sampling again.
+appendix B). Not every supported torch has a second derivative of its bilinear sampling. But sampling is linear in the
+image: its derivative is its transpose, and the derivative of that is the sampling again.
 """
 
 import math
