@@ -26,6 +26,7 @@ class Kind(NamedTuple):
     package: str
     families: bool = False  # name = family/method; otherwise name = file
     class_required: bool = False
+    folders: bool = False  # a folder with an __init__.py, whose docstring is read, is one plug-in too
     dashes: bool = False  # fashion_mnist.py is called fashion-mnist, as the data set itself is
     subfolder: str = ""
     suffixes: tuple[str, ...] = (".py",)
@@ -37,7 +38,7 @@ KINDS: Mapping[str, Kind] = {
     "defenses": Kind("advgen.defenses", families=True, class_required=True),
     "targets": Kind("advgen.zoo", subfolder="weights", suffixes=(".json",), card_kinds=("classifier", "detector")),
     "data": Kind("advgen.experiments.data", class_required=True, dashes=True),
-    "generators": Kind("advgen.generators"),
+    "generators": Kind("advgen.generators", folders=True),
     "encoders": Kind("advgen.embeddings.encoders"),
     "metrics": Kind("advgen.metrics"),
     "studies": Kind("advgen.experiments.studies", suffixes=(".py", ".yaml")),
@@ -174,7 +175,8 @@ def _in_folders(kind: str) -> list[Plugin]:
     if folder is None:
         return []
     if not place.families:
-        return [_built_in(kind, f, "") for f in _files(folder / place.subfolder, place.suffixes)]
+        found = [_built_in(kind, f, "") for f in _files(folder / place.subfolder, place.suffixes)]
+        return found + [_whole_folder(kind, f) for f in sorted(folder.glob("[!_.]*/__init__.py")) if place.folders]
     families = sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(("_", ".")))
     return [_built_in(kind, f, family.name) for family in families for f in _files(family, place.suffixes)]
 
@@ -190,6 +192,10 @@ def _built_in(kind: str, file: Path, family: str) -> Plugin:
     module = f"{KINDS[kind].package}.{inside.replace('/', '.')}" if file.suffix == ".py" else ""
     name = inside.replace("_", "-") if KINDS[kind].dashes else inside
     return Plugin(kind, name, file=str(file), module=module)
+
+
+def _whole_folder(kind: str, file: Path) -> Plugin:
+    return Plugin(kind, file.parent.name, file=str(file), module=f"{KINDS[kind].package}.{file.parent.name}")
 
 
 def _from_entry_points(kind: str) -> list[Plugin]:

@@ -379,6 +379,36 @@ def test_only_literals_and_arithmetic_are_evaluated(source: str) -> None:
         value_of(source)
 
 
+def test_a_folder_is_one_generator_summed_up_by_its_first_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in {
+        "whole/__init__.py": '"""A network in several files.\n\nSomebody 2020."""\nraise_if_imported = 1 / 0\n',
+        "whole/layers.py": '"""A part of it."""\n',
+        "silent/__init__.py": "",
+        "_private/__init__.py": '"""Nobody\'s."""\n',
+        "no_package/part.py": '"""Nothing."""\n',
+        "single.py": '"""A network in one file."""\n',
+        "__init__.py": "",
+    }.items():
+        path = tmp_path / "zoo_of_tests" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setitem(registry.KINDS, "generators", registry.KINDS["generators"]._replace(package="zoo_of_tests"))
+    found = {p.name: p for p in registry.listing("generators")}
+    assert {name: p.summary for name, p in found.items() if not p.broken} == {
+        "whole": "A network in several files.",
+        "single": "A network in one file.",
+    }
+    assert "no docstring" in found["silent"].broken
+    assert set(found) == {"whole", "single", "silent"}
+
+
+def test_stylegan2_is_a_generator() -> None:
+    plugin = registry.describe("generators", "stylegan2")
+    assert not plugin.broken
+    assert "StyleGAN2" in plugin.summary
+
+
 def test_the_shipped_plugins_are_sound() -> None:
     broken = [(p.file, p.line, p.broken) for kind in registry.KINDS for p in registry.listing(kind) if p.broken]
     assert broken == []

@@ -1,4 +1,4 @@
-"""StyleGAN2 in plain torch: generator, discriminator, and a reader of anybody's weight files that runs none of them.
+"""StyleGAN2 in plain torch, and a reader of anybody's weight files that runs nothing of them.
 
 Karras et al., "Analyzing and Improving the Image Quality of StyleGAN" (arXiv 1912.04958); Karras et al., "Training
 Generative Adversarial Networks with Limited Data" (arXiv 2006.06676) for the layout of networks and files.
