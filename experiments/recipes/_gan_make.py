@@ -58,7 +58,7 @@ def make_gan(training: GanTraining, work: Work) -> Card:
         work.seed,
         work.device,
         work.limit,
-        validation_score(validation.images_u8, training.conditions, work.seed),
+        validation_score(validation.images_u8, training.conditions, work.seed, shown=training.plan.images),
         Look(progress, training.name, train.images_u8, training.conditions, work.seed),
     )
     trained = run.train(resume=work.resume, meter=work.meter)
@@ -87,7 +87,9 @@ def _save(training: GanTraining, work: Work, args: dict[str, Scalar], trained: T
         data_hash=training.splits.train.hash,
         file_hash="",
         metrics={
-            **measured(trained.generator, training.splits, training.conditions, work.seed),
+            **measured(
+                trained.generator, training.splits, training.conditions, work.seed, shown=trained.cost["images"]
+            ),
             "chosen at images": trained.chosen["images"],
             "validation score": trained.chosen["score"],
             "warnings": sum(len(row.get("warnings", ())) for row in trained.log),

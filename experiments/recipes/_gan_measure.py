@@ -14,6 +14,7 @@ from advgen.generators.stylegan2 import StyleGAN2Generator
 SCORED = 2048  # images behind the score on the way
 BATCH = 32
 PATHS = 2048  # pairs behind the path length
+LEAST_HELD_OUT = 100  # images, for a copy check
 COPIES = 1000  # generated and held-out images whose nearest training image is looked for
 
 
@@ -32,28 +33,35 @@ def generated(net: StyleGAN2Generator, count: int, conditions: Tensor | None, se
 
 
 def validation_score(
-    real_u8: Tensor, conditions: Tensor | None, seed: int
-) -> Callable[[StyleGAN2Generator], float] | None:
-    """FID against validation images, in the best features that are there; the lower the better."""
+    real_u8: Tensor, conditions: Tensor | None, seed: int, *, shown: int
+) -> Callable[[StyleGAN2Generator], float]:
+    """FID against validation images, in the best features that are there; the lower the better.
+
+    A training that is `shown` fewer images than `SCORED` is scored on so many.
+    """
     from advgen.metrics.fid import FidProbe
 
     probe = FidProbe(real_u8)
-    return lambda net: probe.of(generated(net, SCORED, conditions, seed, "validation"))
+    return lambda net: probe.of(generated(net, min(SCORED, shown), conditions, seed, "validation"))
 
 
-def measured(net: StyleGAN2Generator, splits: Splits, conditions: Tensor | None, seed: int) -> dict[str, Any]:
+def measured(
+    net: StyleGAN2Generator, splits: Splits, conditions: Tensor | None, seed: int, *, shown: int
+) -> dict[str, Any]:
     """For the card: distances to the test split, path length, and whether training images are copied."""
     from advgen.core.perceptual import LPIPS, default_net
-    from advgen.metrics.copies import nearest_neighbours
+    from advgen.metrics.copies import copy_check
     from advgen.metrics.path_length import perceptual_path_length
     from advgen.metrics.sets import compare_sets
 
-    test = splits.test.images_u8
-    fake = generated(net, max(len(test), 2 * COPIES), conditions, seed, "test")
+    test, train = splits.test.images_u8, splits.train.images_u8
+    count = min(SCORED, max(2, shown))
+    fake = generated(net, count, conditions, seed, "test")
     report = compare_sets(test, fake, seed=seed)
-    ideal = compare_sets(test, splits.train.images_u8[: len(fake)], seed=seed)
-    paths = perceptual_path_length(net, LPIPS(default_net()), space="w", count=PATHS, conditions=conditions, seed=seed)
-    copied = nearest_neighbours(fake[:COPIES], splits.train.images_u8, test[:COPIES])
+    ideal = compare_sets(test, train[torch.linspace(0, len(train) - 1, count).long()], seed=seed)
+    lpips = LPIPS(default_net(test.shape[-1]).net)
+    paths = perceptual_path_length(net, lpips, space="w", count=min(PATHS, count), conditions=conditions, seed=seed)
+    copied = copy_check(fake[:COPIES], train, test[:COPIES]) if len(test) >= LEAST_HELD_OUT else ()
     return {
         "fid": _rounded(report.fid, report.fid_interval, 3),
         "fid of training images": _rounded(ideal.fid, ideal.fid_interval, 3),
@@ -65,7 +73,16 @@ def measured(net: StyleGAN2Generator, splits: Splits, conditions: Tensor | None,
         "n real": report.n_real,
         "n generated": report.n_fake,
         "ppl w end": {**_rounded(paths.mean, paths.interval, 2), "distance": paths.distance, "n": paths.n},
-        "copies": copied,
+        "copies": {
+            found.space: {
+                "exact": found.exact,
+                "suspect": _rounded(found.suspect, found.suspect_interval, 4),
+                "generated median": round(found.generated_median, 4),
+                "held-out median": round(found.held_out_median, 4),
+                "n": found.n_generated,
+            }
+            for found in copied
+        },
         "notes": list(report.notes),
     }
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from advgen.core.rng import stream_seed
-from advgen.generators.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator, losses
+from advgen.generators.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator, growing, losses
 
 PHASES = ("generator", "path lengths", "discriminator", "R1")  # in the official program's order
 
@@ -69,6 +69,7 @@ class Step:
     autocast: Callable[[], AbstractContextManager[Any]] | None = None  # for the two main phases; penalties stay float32
     path_mean: Tensor = field(default_factory=lambda: torch.zeros(()))
     real_signs: list[Tensor] = field(default_factory=list)  # of D's logits on real images, for adaptive augmentation
+    grown: growing.Growth | None = None  # where a growing training stands
 
     def due(self, phase: str, step: int) -> bool:
         """Whether a phase runs at this step."""
@@ -143,10 +144,14 @@ class Step:
             if mixes:
                 w = losses.mixed_styles(w, net.mapping(other, some), cutoff)
         noise = [draws.normal(count, 1, *layer.noise_const.shape) for layer in net.synthesis.convs()]
+        if self.grown is not None:
+            return growing.grown_images(net, w, self.grown, noise=noise), w
         return net.synthesis(w, noise=noise), w
 
     def _judged(self, images: Tensor, c: Tensor | None) -> Tensor:
         seen = images if self.augment is None else self.augment(images)
+        if self.grown is not None:
+            return growing.grown_logits(self.discriminator, seen, self.grown, c)
         return self.discriminator(seen, c).float()
 
     def _cast(self) -> AbstractContextManager[Any]:

@@ -23,7 +23,8 @@ from advgen.core.device import choose
 from advgen.core.errors import BadArgument, BadFile, UserError
 from advgen.core.meter import Meter
 from advgen.core.rng import stream_seed
-from advgen.experiments.recipes._gan_phases import PHASES, Conditions, Draws, Step, Weights, average_gradients
+from advgen.experiments.recipes._gan_batches import Batches
+from advgen.experiments.recipes._gan_phases import PHASES, Draws, Step, Weights, average_gradients
 from advgen.experiments.recipes._gan_watch import Look, not_finite
 from advgen.experiments.recipes._interrupts import Interrupts
 from advgen.experiments.recipes._train import exact
@@ -32,6 +33,7 @@ from advgen.generators.stylegan2 import (
     GeneratorConfig,
     StyleGAN2Discriminator,
     StyleGAN2Generator,
+    growing,
     losses,
 )
 
@@ -48,10 +50,12 @@ class GanPlan:
     learning_rate: float = 2.5e-3
     ema_images: int = 10_000  # half-life of the averaged weights
     mirror: bool = False  # half of the real images are flipped
+    jitter: int = 0  # pixels by which real images are shifted at random, their edges repeated
     augment: Literal["none", "ada", "diffaug"] = "none"
     augmentations: str = "bgc"  # preset of ada, or policy of diffaug
     ada_target: float = 0.6  # of the mean sign of D's logits on real images
     precision: Literal["32", "bf16"] = "32"  # of the two main phases
+    grow: int = 0  # images in which a size fades in, and as many on its own; 0 = the full size from the start
     every: int = 20_000  # images between two looks, at which the state is saved
     rollbacks: int = 2
 
@@ -94,6 +98,14 @@ class GanRun:
             raise BadArgument(f"a batch of {self.plan.batch_size} cannot be cut into {self.world} equal parts.")
         whole = -(-self.plan.images // self.plan.batch_size)
         self.total = whole if self.limit is None else min(self.limit, whole)
+        self.batches = Batches(
+            self.data,
+            self.conditions,
+            self.plan.batch_size,
+            self.seed,
+            mirror=self.plan.mirror,
+            jitter=self.plan.jitter,
+        )
         self._build()
 
     def _build(self) -> None:
@@ -167,7 +179,10 @@ class GanRun:
 
     def _one_step(self, meter: Meter) -> str:
         """All phases of a step; returns what is wrong, "" if all is well."""
-        images, c = self._batch()
+        images, c = self.batches.at(self.step, self.attempt, self.rank, self.world, self.at)
+        self._grow()
+        if self.step_of.grown is not None:
+            images = growing.shown(images, self.step_of.grown)
         for phase in PHASES:
             if not self.step_of.due(phase, self.step):
                 continue
@@ -206,35 +221,15 @@ class GanRun:
     def _note(self, name: str, value: float) -> None:
         self.sums.setdefault(name, []).append(value)
 
+    def _grow(self) -> None:
+        if self.plan.grow:
+            seen = self.step * self.plan.batch_size
+            self.step_of.grown = growing.growth(seen, resolution=self.generator.resolution, images=self.plan.grow)
+
     def _trained_by(self, phase: str) -> tuple[nn.Module, torch.optim.Optimizer]:
         if phase in ("generator", "path lengths"):
             return self.g, self.optimizers["generator"]
         return self.d, self.optimizers["discriminator"]
-
-    def _batch(self) -> tuple[Tensor, Conditions | None]:
-        """This process' real images of the step, and conditions for both kinds."""
-        count, batch = len(self.data), self.plan.batch_size
-        places = torch.arange(self.step * batch, (self.step + 1) * batch)
-        chosen = torch.cat(
-            [self._order(int(e))[places[places // count == e] % count] for e in (places // count).unique()]
-        )
-        draws = Draws(self.seed, "data", f"{self.step}/{self.attempt}", self.rank, self.world, self.at)
-        flipped = draws.mine(draws.below(2, batch)) if self.plan.mirror else None
-        mine = chosen[self.rank :: self.world]
-        images = self.data[mine].to(self.at).float() / 255
-        if flipped is not None:
-            images = torch.where(flipped[:, None, None, None] == 1, images.flip(3), images)
-        images = images.contiguous(memory_format=torch.channels_last)
-        if self.conditions is None:
-            return images, None
-        drawn = self.conditions[draws.below(count, batch)]
-        return images, Conditions(self.conditions[mine].to(self.at), draws.mine(drawn))
-
-    def _order(self, epoch: int) -> Tensor:
-        if getattr(self, "_epoch", None) != epoch:
-            generator = torch.Generator().manual_seed(stream_seed(self.seed, "train/order", str(epoch)))
-            self._epoch, self._permutation = epoch, torch.randperm(len(self.data), generator=generator)
-        return self._permutation
 
     def _take_look(self) -> None:
         seen = self.step * self.plan.batch_size
@@ -248,14 +243,19 @@ class GanRun:
         if self.strength is not None:
             row["p"] = round(self.strength.p, 4)
         if self.rank == 0:
+            grown = self.step_of.grown
+            shown: Any = self.averaged if grown is None else growing.GrownView(self.averaged, grown)
+            if grown is not None:
+                row["size"] = grown.size
             if self.score is not None:
-                row["score"] = round(self.score(self.averaged), 4)
-            # Without a score, or beaten by none: the latest.
-            if not self.best or row.get("score", 0.0) <= self.best["score"]:
+                row["score"] = round(self.score(shown), 4)
+            # Without a score, or beaten by none: the latest. What is not yet grown is no choice.
+            young = grown is not None and grown != (self.generator.resolution, 1.0)
+            if young or not self.best or row.get("score", 0.0) <= self.best["score"]:
                 weights = deepcopy({k: v.cpu() for k, v in self.averaged.state_dict().items()})
                 self.best = {"score": row.get("score", 0.0), "images": seen, "weights": weights}
             if self.look is not None:
-                row |= self.look.take(self.averaged, row, self.log, self.total * self.plan.batch_size)
+                row |= self.look.take(shown, row, self.log, self.total * self.plan.batch_size)
         self.log.append(row)
         self.fabric.barrier()
 
@@ -321,6 +321,8 @@ class GanRun:
         ]
         if self.rank == 0:
             nets[0].load_state_dict(self.best["weights"])
+        if self.plan.grow:
+            nets = [growing.fully_grown(net) for net in nets]
         cost = {
             "seconds": round(self.seconds, 1),
             "device": str(self.at),
@@ -359,12 +361,18 @@ class GanRun:
 
     def _check(self) -> None:
         plan = self.plan
+        if plan.jitter < 0:
+            raise BadArgument(f"jitter must be 0 or a number of pixels, got {plan.jitter}.")
         numbers = {"images": plan.images, "batch_size": plan.batch_size, "every": plan.every, "limit": self.limit}
         for what, value in numbers.items():
             if value is not None and value < 1:
                 raise BadArgument(f"{what} must be at least 1, got {value}.")
         if not (plan.learning_rate > 0 and isfinite(plan.learning_rate)):
             raise BadArgument(f"learning_rate must be a positive number, got {plan.learning_rate:g}.")
+        if plan.grow < 0:
+            raise BadArgument(f"grow must be 0 (off) or a number of images, got {plan.grow}.")
+        if plan.grow and {self.generator.architecture, self.discriminator.architecture} != {"skip"}:
+            raise BadArgument("a growing pair needs the skip architecture in both: architecture=skip judging=skip.")
         group = self.discriminator.group
         if self.discriminator.deviations and group and plan.batch_size > group and plan.batch_size % group:
             raise BadArgument(f"the batch size must be a multiple of {group} (or smaller), got {plan.batch_size}.")

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from advgen.core.errors import BadArgument
 from advgen.core.meter import Meter
-from advgen.core.specs import Card
+from advgen.core.specs import Card, Scalar
 from advgen.core.types import Slice
 from advgen.experiments.recipes._gan_make import GanTraining, make_gan
 from advgen.experiments.recipes._gan_phases import Weights
@@ -26,6 +26,8 @@ from advgen.experiments.recipes._gan_train import GanPlan
 from advgen.experiments.recipes._make import Splits, Work, load_splits
 from advgen.generators.stylegan2 import DiscriminatorConfig, GeneratorConfig, widths
 from advgen.generators.stylegan2.config import MAX_RESOLUTION
+
+_LATER = {"grow": 0, "jitter": 0}  # arguments that the cards of earlier trainings do not have
 
 
 @final
@@ -36,6 +38,7 @@ class StyleGAN2:
     variety: str | None = None  # of avatars: plain or full; None = the data set's own
     count: int = 0  # images of the train split; 0 = all
     mirror: bool = False  # flip half of the real images
+    jitter: int = 0  # pixels by which real images are shifted at random
     condition: Literal["none", "labels"] = "none"  # what the networks are told of an image
     images: int = 300_000  # real images shown in all
     batch_size: int = 32
@@ -56,6 +59,7 @@ class StyleGAN2:
     augment: Literal["none", "ada", "diffaug"] = "none"
     augmentations: str = ""  # "" = bgc of ada; color,translation,cutout of diffaug
     precision: Literal["32", "bf16"] = "32"  # of the two main losses
+    grow: int = 0  # images in which each size fades in (progressive growing); 0 = the full size from the start
     every: int = 20_000  # images between two looks
     rollbacks: int = 2  # times that a training whose numbers are not finite may go back
     keep: Literal["generator", "all"] = "generator"  # all = the trained generator and the discriminator as well
@@ -75,18 +79,22 @@ class StyleGAN2:
             resolution, maps, channels, c_dim, maps[0] if c_dim else 0, self.mapping_layers, self.judging
         )
         training = GanTraining(
-            self.name or self._name(resolution, seed), "stylegan2", asdict(self), generator, discriminator, splits,
+            self.name or self._name(resolution, seed), "stylegan2", self._args(), generator, discriminator, splits,
             conditions, self._plan(resolution), self.keep,
         )  # fmt: skip
         return make_gan(training, Work(out, seed, device, resume, limit, meter))
+
+    def _args(self) -> dict[str, Scalar]:
+        """What stands on the card; an argument that came later only where it is used."""
+        return {name: value for name, value in asdict(self).items() if name not in _LATER or value != _LATER[name]}
 
     def _plan(self, resolution: int) -> GanPlan:
         gamma = 0.0002 * resolution**2 / self.batch_size if self.r1_gamma is None else self.r1_gamma
         weights = Weights(gamma, self.r1_every, self.path_weight, self.path_every, mixing=self.mixing)
         chosen = self.augmentations or {"diffaug": "color,translation,cutout"}.get(self.augment, "bgc")
         return GanPlan(
-            self.images, weights, self.batch_size, self.learning_rate, self.ema_images, self.mirror, self.augment,
-            chosen, precision=self.precision, every=self.every, rollbacks=self.rollbacks,
+            self.images, weights, self.batch_size, self.learning_rate, self.ema_images, self.mirror, self.jitter,
+            self.augment, chosen, precision=self.precision, grow=self.grow, every=self.every, rollbacks=self.rollbacks,
         )  # fmt: skip
 
     def _conditions(self, train: Slice) -> Tensor | None:

@@ -186,6 +186,8 @@ def _filled(net: nn.Module, state: Mapping[str, Tensor]) -> None:
         owner, _, last = name.rpartition(".")
         module = net.get_submodule(owner)
         tensor = state[name].to(torch.float32).contiguous()
+        if tensor.ndim == 4:  # laid out in memory as the network's own
+            tensor = torch.empty_strided(tensor.shape, own[name].stride()).copy_(tensor)
         if last in module._parameters:
             module._parameters[last] = nn.Parameter(tensor)
         else:

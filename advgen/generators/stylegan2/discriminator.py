@@ -3,6 +3,7 @@ condition as in arXiv 2006.06676)."""
 
 import math
 
+import torch
 from torch import Tensor, nn
 
 from advgen.core.errors import BadArgument
@@ -72,7 +73,7 @@ class StyleGAN2Discriminator(nn.Module):
         """
         config = self.config
         self._check(images)
-        image = images * 2 - 1
+        image = (images * 2 - 1).contiguous(memory_format=torch.channels_last)
         x: Tensor | None = None
         for size in reversed(sizes(config.resolution)):
             block = getattr(self, f"b{size}")

@@ -10,15 +10,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from advgen.generators.stylegan2.convolution import Geometry, convolve
 from advgen.generators.stylegan2.filters import conv_down, conv_up
 
 ACTIVATION_GAIN = math.sqrt(2)
 
 
-def activate(features: Tensor, *, gain: float = 1.0, clamp: float | None = None) -> Tensor:
-    """Leaky ReLU of slope 0.2 with gain sqrt(2) times `gain`, clamped to +- `clamp` times the latter."""
-    features = functional.leaky_relu(features, 0.2) * (ACTIVATION_GAIN * gain)
-    return features if clamp is None else features.clamp(-clamp * gain, clamp * gain)
+def activate(features: Tensor, *, clamp: float | None = None) -> Tensor:
+    """Leaky ReLU of slope 0.2, in place, clamped to +- `clamp`; its gain is in the weights, since it passes through."""
+    features = functional.leaky_relu(features, 0.2, inplace=True)
+    if clamp is None:
+        return features
+    return features.clamp(-clamp, clamp) if torch.is_grad_enabled() else features.clamp_(-clamp, clamp)
 
 
 def unit_second_moment(x: Tensor) -> Tensor:
@@ -37,7 +40,9 @@ class FullyConnected(nn.Module):
         self.active = active
 
     def forward(self, x: Tensor) -> Tensor:
-        x = functional.linear(x, self.weight * (self.lr / math.sqrt(self.weight.shape[1])), self.bias * self.lr)
+        gain = ACTIVATION_GAIN if self.active else 1.0
+        # x is scaled, not the weight, which has far more numbers.
+        x = functional.linear(x * (self.lr * gain / math.sqrt(x.shape[1])), self.weight, self.bias * (self.lr * gain))
         return activate(x) if self.active else x
 
 
@@ -48,22 +53,35 @@ class Conv(nn.Module):
         self, ins: int, outs: int, size: int, *, bias: bool = True, active: bool = True, step: str = ""
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(outs, ins, size, size).normal_())
+        self.weight = nn.Parameter(kernels(outs, ins, size))
         self.bias = nn.Parameter(torch.zeros(outs)) if bias else None
         self.active = active
         self.step = step
+        assert step != "up" or not (bias or active)
 
     def forward(self, x: Tensor, fir: Tensor, *, gain: float = 1.0, clamp: float | None = None) -> Tensor:
-        weight = self.weight / math.sqrt(self.weight[0].numel())
+        total = gain * ACTIVATION_GAIN if self.active else gain
+        weight = self.weight * (total / math.sqrt(self.weight[0].numel()))
+        bias = None if self.bias is None else self.bias * total
         if self.step == "up":
             x = conv_up(x, weight, fir)
         elif self.step == "down":
-            x = conv_down(x, weight, fir)
+            x = conv_down(x, weight, fir, bias)
         else:
-            x = functional.conv2d(x, weight, padding=weight.shape[-1] // 2)
-        if self.bias is not None:
-            x = x + self.bias.reshape(-1, 1, 1)
-        return activate(x, gain=gain, clamp=clamp) if self.active else x * gain
+            x = convolve(x, weight, bias, Geometry(padding=weight.shape[-1] // 2))
+        return activate(x, clamp=None if clamp is None else clamp * gain) if self.active else x
+
+
+def kernels(outs: int, ins: int, size: int, *, transposed: bool = False) -> Tensor:
+    """Normal weights (O, I, k, k), laid out in memory as channels-last convolution takes them.
+
+    `transposed` is the layout that transposed convolution takes: with the other one, the copy to the right one costs
+    more than the convolution itself at low resolutions.
+    """
+    weight = torch.empty(outs, ins, size, size).normal_()
+    if transposed:
+        return weight.transpose(0, 1).contiguous(memory_format=torch.channels_last).transpose(0, 1)
+    return weight.contiguous(memory_format=torch.channels_last)
 
 
 def modulated_conv2d(
@@ -73,26 +91,36 @@ def modulated_conv2d(
     *,
     up: Tensor | None = None,
     demodulate: bool = True,
-    fused: bool = False,
+    fused: bool | None = None,
+    gain: float = 1.0,
+    bias: Tensor | None = None,
+    noise: Tensor | None = None,
 ) -> Tensor:
     """Convolution whose input maps are scaled by each sample's `styles` (N, I), its output maps back to variance 1.
 
     `up`, a FIR filter, doubles the size. `fused` scales the weights and convolves in groups, one a sample; otherwise
-    the features are scaled and one convolution serves the batch. Both compute the same.
+    the features are scaled and one convolution serves the batch; None takes the faster one. Both compute the same.
+    The result is multiplied by `gain`; then `bias` (O,) and `noise` (N or 1, 1, H, W) are added.
     """
-    n, ins = styles.shape
-    outs, _, k, _ = weight.shape
-    if fused:
-        own = weight * styles[:, None, :, None, None]  # (N, O, I, k, k)
-        if demodulate:
-            own = own * (own.square().sum((2, 3, 4), keepdim=True) + 1e-8).rsqrt()
-        made = _convolved(features.reshape(1, n * ins, *features.shape[2:]), own.reshape(n * outs, ins, k, k), up, n)
-        return made.reshape(n, outs, *made.shape[2:])
-    made = _convolved(features * styles[:, :, None, None], weight, up, 1)
+    n = styles.shape[0]
+    scale = styles.new_full((n, weight.shape[0]), gain)
     if demodulate:
-        # The sum over w'^2 separates: no (N, O, I, k, k) weights are ever made.
-        made = made * (styles.square() @ weight.square().sum((2, 3)).T + 1e-8).rsqrt()[:, :, None, None]
-    return made
+        # The sum over w'^2 separates: no (N, O, I, k, k) weights are made for it.
+        scale = (styles.square() @ weight.square().sum((2, 3)).T + 1e-8).rsqrt() * gain
+    if fused is None:
+        fused = n == 1 and features.numel() > weight.numel() and not torch.is_grad_enabled()
+    if fused:
+        own = weight * (scale[:, :, None] * styles[:, None])[..., None, None]  # (N, O, I, k, k)
+        made = _convolved(features.reshape(1, -1, *features.shape[2:]), own.flatten(0, 1), up, n)
+        return _plus(made.reshape(n, -1, *made.shape[2:]), bias, noise)
+    made = _convolved(features * styles.to(features.dtype)[:, :, None, None], weight, up, 1)
+    scale = scale[:, :, None, None]
+    added = made.new_zeros(()) if bias is None else bias[:, None, None]
+    if noise is not None and noise.shape[0] == 1:
+        added, noise = (noise.permute(0, 2, 3, 1) + added.flatten()).permute(0, 3, 1, 2), None
+    added, scale = added.to(made.dtype), scale.to(made.dtype)
+    made = torch.addcmul(added, made, scale, **({} if torch.is_grad_enabled() else {"out": made}))
+    return _plus(made, None, noise)
 
 
 def minibatch_deviation(features: Tensor, *, group: int | None, maps: int) -> Tensor:
@@ -110,4 +138,11 @@ def minibatch_deviation(features: Tensor, *, group: int | None, maps: int) -> Te
 def _convolved(features: Tensor, weight: Tensor, up: Tensor | None, groups: int) -> Tensor:
     if up is not None:
         return conv_up(features, weight, up, groups=groups)
-    return functional.conv2d(features, weight, padding=weight.shape[-1] // 2, groups=groups)
+    return convolve(features, weight, geometry=Geometry(padding=weight.shape[-1] // 2, groups=groups))
+
+
+def _plus(made: Tensor, bias: Tensor | None, noise: Tensor | None) -> Tensor:
+    """In place: nothing that makes maps here needs them for its gradient."""
+    if bias is not None:
+        made = made.add_(bias[:, None, None].to(made.dtype))
+    return made if noise is None else made.add_(noise.to(made.dtype))

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,31 +12,49 @@ from advgen.core.errors import BadArgument
 from advgen.core.rng import SampleRng
 from advgen.generators.stylegan2.config import GeneratorConfig, sizes
 from advgen.generators.stylegan2.filters import binomial_filter, upsample2d
-from advgen.generators.stylegan2.layers import Conv, FullyConnected, activate, modulated_conv2d
+from advgen.generators.stylegan2.layers import (
+    ACTIVATION_GAIN,
+    Conv,
+    FullyConnected,
+    activate,
+    kernels,
+    modulated_conv2d,
+)
 
 Noise = str | Sequence[Tensor]  # "const", "random", "none", or a map (N or 1, 1, R, R) for each convolution
+# Of one tensor, without gradients on a CPU: larger ones are mapped and cleared anew each time, at ten times the cost.
+_BYTES_AT_ONCE = 20 << 20
 _BRANCH_GAIN = math.sqrt(0.5)  # keeps the variance of a sum of two branches
 
 
 class SynthesisLayer(nn.Module):
     """Modulated 3x3 convolution, noise, bias, activation."""
 
-    def __init__(self, ins: int, outs: int, w_dim: int, size: int) -> None:
+    def __init__(self, ins: int, outs: int, w_dim: int, size: int, *, up: bool = False) -> None:
         super().__init__()
         self.affine = FullyConnected(w_dim, ins, bias=1.0)
-        self.weight = nn.Parameter(torch.empty(outs, ins, 3, 3).normal_())
+        self.weight = nn.Parameter(kernels(outs, ins, 3, transposed=up))
         self.bias = nn.Parameter(torch.zeros(outs))
         self.noise_strength = nn.Parameter(torch.zeros(()))
         self.register_buffer("noise_const", torch.empty(size, size).normal_())
 
     def forward(
         self, x: Tensor, styles: Tensor, noise: Tensor | None, *, up: Tensor | None, gain: float, clamp: float | None,
-        fused: bool,
+        fused: bool | None,
     ) -> Tensor:  # fmt: skip
-        x = modulated_conv2d(x, self.weight, styles, up=up, fused=fused)
-        if noise is not None:
-            x = x + noise * self.noise_strength
-        return activate(x + self.bias.reshape(-1, 1, 1), gain=gain, clamp=clamp)
+        total = gain * ACTIVATION_GAIN
+        strength = self.noise_strength * total
+        x = modulated_conv2d(
+            x,
+            self.weight,
+            styles,
+            up=up,
+            fused=fused,
+            gain=total,
+            bias=self.bias * total,
+            noise=None if noise is None else noise.reshape(-1, 1, *noise.shape[-2:]) * strength,
+        )
+        return activate(x, clamp=None if clamp is None else clamp * gain)
 
 
 class ToRGB(nn.Module):
@@ -46,10 +66,26 @@ class ToRGB(nn.Module):
         self.weight = nn.Parameter(torch.empty(channels, ins, 1, 1).normal_())
         self.bias = nn.Parameter(torch.zeros(channels))
 
-    def forward(self, x: Tensor, styles: Tensor, *, clamp: float | None, fused: bool) -> Tensor:
-        scaled = styles / math.sqrt(styles.shape[1])
-        x = modulated_conv2d(x, self.weight, scaled, demodulate=False, fused=fused) + self.bias.reshape(-1, 1, 1)
-        return x if clamp is None else x.clamp(-clamp, clamp)
+    def forward(self, x: Tensor, styles: Tensor, *, clamp: float | None) -> Tensor:
+        n, ins, height, width = x.shape
+        own = self.weight.flatten(1) * (styles / math.sqrt(ins))[:, None]  # (N, C, I)
+        # A matrix product a sample: the maps are read once, and never scaled.
+        made = x.permute(0, 2, 3, 1).reshape(n, -1, ins) @ own.to(x.dtype).transpose(1, 2)
+        made = made.reshape(n, height, width, -1).permute(0, 3, 1, 2).to(self.bias.dtype) + self.bias[:, None, None]
+        return made if clamp is None else made.clamp(-clamp, clamp)
+
+
+class BlockInputs(NamedTuple):
+    """What enters a block from the side: styles (N, maps) and noise for one or two convolutions, a style of ToRGB."""
+
+    styles: list[Tensor]
+    noise: list[Tensor | None]
+    rgb: Tensor | None
+
+    def rows(self, rows: slice) -> "BlockInputs":
+        """Those of some samples; a noise map that all share stays."""
+        noise = [n if n is None or n.ndim < 4 or n.shape[0] == 1 else n[rows] for n in self.noise]
+        return BlockInputs([s[rows] for s in self.styles], noise, None if self.rgb is None else self.rgb[rows])
 
 
 class SynthesisBlock(nn.Module):
@@ -58,17 +94,44 @@ class SynthesisBlock(nn.Module):
     def __init__(self, config: GeneratorConfig, index: int) -> None:
         super().__init__()
         size, outs = 4 << index, config.widths[index]
+        self.config = config
         self.register_buffer("resample_filter", binomial_filter())
         if index == 0:
             self.const = nn.Parameter(torch.empty(outs, 4, 4).normal_())
         else:
             ins = config.widths[index - 1]
-            self.conv0 = SynthesisLayer(ins, outs, config.w_dim, size)
+            self.conv0 = SynthesisLayer(ins, outs, config.w_dim, size, up=True)
             if config.architecture == "resnet":
                 self.skip = Conv(ins, outs, 1, bias=False, active=False, step="up")
         self.conv1 = SynthesisLayer(outs, outs, config.w_dim, size)
         if config.architecture == "skip" or size == config.resolution:
             self.torgb = ToRGB(outs, config.channels, config.w_dim)
+
+    def forward(
+        self, x: Tensor | None, image: Tensor | None, given: BlockInputs, *, fused: bool | None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Features and the image so far, of half the size or None, to those of this size."""
+        fir, clamp = self.resample_filter, self.config.conv_clamp
+        aside, gain = None, 1.0
+        if x is None:
+            x = self.const.expand(given.styles[0].shape[0], -1, -1, -1)
+            x = x.contiguous(memory_format=torch.channels_last)
+        else:
+            if hasattr(self, "skip"):
+                aside, gain = self.skip(x, fir, gain=_BRANCH_GAIN), _BRANCH_GAIN
+            x = self.conv0(x, given.styles[0], given.noise[0], up=fir, gain=1.0, clamp=clamp, fused=fused)
+        x = self.conv1(x, given.styles[-1], given.noise[-1], up=None, gain=gain, clamp=clamp, fused=fused)
+        x = x if aside is None else x + aside
+        image = None if image is None else upsample2d(image, fir)
+        if given.rgb is not None:
+            made = self.torgb(x, given.rgb, clamp=clamp)
+            image = made if image is None else image + made
+        return x, image
+
+    def bytes_of(self, samples: int) -> int:
+        """Of the largest tensor that the block makes."""
+        size = self.conv1.noise_const.shape[-1]
+        return 4 * samples * self.conv1.weight.shape[0] * (size + 1) ** 2
 
 
 class SynthesisNetwork(nn.Module):
@@ -81,7 +144,7 @@ class SynthesisNetwork(nn.Module):
             self.add_module(f"b{size}", SynthesisBlock(config, i))
 
     def forward(
-        self, w: Tensor, *, noise: Noise = "const", rng: SampleRng | None = None, fused: bool = False
+        self, w: Tensor, *, noise: Noise = "const", rng: SampleRng | None = None, fused: bool | None = None
     ) -> Tensor:
         """See `StyleGAN2Generator.synthesis`."""
         return self.from_styles(self.styles(w), noise=noise, rng=rng, fused=fused)
@@ -96,34 +159,25 @@ class SynthesisNetwork(nn.Module):
         return convs + [block.torgb.affine(w[:, 2 * i + 1]) for i, block in enumerate(self.blocks()) if _rgb(block)]
 
     def from_styles(
-        self, styles: Sequence[Tensor], *, noise: Noise = "const", rng: SampleRng | None = None, fused: bool = False
+        self,
+        styles: Sequence[Tensor],
+        *,
+        noise: Noise = "const",
+        rng: SampleRng | None = None,
+        fused: bool | None = None,
     ) -> Tensor:
         """Images from what `styles` gave."""
-        clamp, branch = self.config.conv_clamp, self.config.architecture == "resnet"
+        blocks = list(self.blocks())
         layers = len(list(self.convs()))
         convs, torgbs = iter(styles[:layers]), iter(styles[layers:])
         maps = self._noise(noise, rng)
-        x = image = None
-        for block in self.blocks():
-            fir = block.resample_filter
-            if x is None:
-                x = block.const.expand(styles[0].shape[0], -1, -1, -1)
-                gain = 1.0
-            else:
-                aside = block.skip(x, fir, gain=_BRANCH_GAIN) if branch else None
-                x = block.conv0(x, next(convs), next(maps), up=fir, gain=1.0, clamp=clamp, fused=fused)
-                gain = _BRANCH_GAIN if branch else 1.0
-            first = hasattr(block, "const")
-            x = block.conv1(x, next(convs), next(maps), up=None, gain=gain, clamp=clamp, fused=fused)
-            if branch and not first:
-                x = x + aside
-            if image is not None:
-                image = upsample2d(image, fir)
-            if _rgb(block):
-                made = block.torgb(x, next(torgbs), clamp=clamp, fused=fused)
-                image = made if image is None else image + made
-        assert image is not None
-        return (image + 1) / 2
+        given = []
+        for i, block in enumerate(blocks):
+            count = min(i + 1, 2)
+            own = BlockInputs(list(islice(convs, count)), list(islice(maps, count)), None)
+            given.append(own._replace(rgb=next(torgbs)) if _rgb(block) else own)
+        image = _through(blocks, None, None, given, fused=fused)
+        return (image.contiguous() + 1) / 2
 
     def blocks(self) -> Iterator[SynthesisBlock]:
         """From 4x4 up."""
@@ -151,6 +205,30 @@ class SynthesisNetwork(nn.Module):
         if rng is None:
             raise BadArgument("random noise needs a SampleRng, so that a sample's image does not depend on its batch.")
         return (rng.normal((1, *layer.noise_const.shape)).to(layer.noise_const) for layer in layers)
+
+
+def _through(
+    blocks: Sequence[SynthesisBlock],
+    x: Tensor | None,
+    image: Tensor | None,
+    given: Sequence[BlockInputs],
+    *,
+    fused: bool | None,
+) -> Tensor:
+    """The image after the last of `blocks`, with features and image of the block before, if any."""
+    for i, block in enumerate(blocks):
+        samples = given[i].styles[0].shape[0]
+        at_once = max(1, _BYTES_AT_ONCE // block.bytes_of(1))
+        if x is not None and samples > at_once and x.device.type == "cpu" and not torch.is_grad_enabled():
+            parts = []
+            for start in range(0, samples, at_once):
+                rows = slice(start, start + at_once)
+                some = None if image is None else image[rows]
+                parts.append(_through(blocks[i:], x[rows], some, [g.rows(rows) for g in given[i:]], fused=fused))
+            return torch.cat(parts)
+        x, image = block(x, image, given[i], fused=fused)
+    assert image is not None
+    return image
 
 
 def _rgb(block: SynthesisBlock) -> bool:

@@ -14,6 +14,7 @@ from PIL import Image
 from advgen.core.checkpoints import load_state
 from advgen.core.errors import BadArgument, BadFile, UserError
 from advgen.core.meter import Meter
+from advgen.experiments.recipes._gan_batches import Batches, shifted
 from advgen.experiments.recipes._gan_phases import PHASES, Draws, Weights
 from advgen.experiments.recipes._gan_train import GanPlan, GanRun
 from advgen.experiments.recipes._gan_watch import Look
@@ -104,6 +105,23 @@ def test_a_training_that_was_stopped_and_resumed_ends_in_the_same_bits(tmp_path,
     assert_same(final_state(whole), final_state(again))
 
 
+def test_an_epoch_shows_every_image_once_and_processes_share_it_out():
+    data = torch.arange(24, dtype=torch.uint8)[:, None, None, None].expand(24, 1, 4, 4)
+    batches = Batches(data, None, 8, 0)
+    device = torch.device("cpu")
+    seen = [batches.at(step, 0, 0, 1, device)[0][:, 0, 0, 0] * 255 for step in range(3)]
+    assert sorted(torch.cat(seen).round().int().tolist()) == list(range(24))
+    parts = [batches.at(1, 0, rank, 2, device)[0] for rank in (0, 1)]
+    assert torch.stack(parts, 1).flatten(0, 1).equal(batches.at(1, 0, 0, 1, device)[0])
+
+
+def test_a_shifted_image_repeats_its_edge():
+    image = torch.arange(16.0).reshape(1, 1, 4, 4)
+    right = shifted(image, torch.tensor([[2, 1]]), 2)  # one pixel less from the left
+    assert right[0, 0, 0].tolist() == [0, 0, 1, 2]
+    assert shifted(image, torch.tensor([[2, 2]]), 2).equal(image)
+
+
 def test_every_part_of_the_loss_reaches_its_own_network_alone(tmp_path):
     training = run(tmp_path)
     for phase in PHASES:
@@ -111,7 +129,7 @@ def test_every_part_of_the_loss_reaches_its_own_network_alone(tmp_path):
         other = training.d if net is training.g else training.g
         for network in (training.g, training.d):
             network.zero_grad(set_to_none=True)
-        images, c = training._batch()
+        images, c = training.batches.at(0, 0, 0, 1, training.at)
         training.step_of.run(phase, Draws(0, phase, "0", 0, 1, training.at), images, c)
         assert any(p.grad is not None and bool(p.grad.abs().sum() > 0) for p in net.parameters()), phase
         assert all(p.grad is None for p in other.parameters()), phase
@@ -122,7 +140,7 @@ def test_the_generator_learns_the_mean_colour_and_the_condition(tmp_path):
     conditions = torch.eye(2).repeat(12, 1)
     training = run(tmp_path, steps=150, conditions=conditions, every=10**6)
     level = torch.tensor([40, 210], dtype=torch.uint8).repeat(12)
-    training.data = level[:, None, None, None].expand(24, 3, 16, 16).contiguous()
+    training.batches.data = level[:, None, None, None].expand(24, 3, 16, 16).contiguous()
     generator = training.train(resume=False, meter=Meter()).generator
     z = torch.randn(16, 6, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -298,3 +316,13 @@ def test_bad_input_is_told_in_a_sentence(tmp_path, change, sizes, sentence):
     recipe = StyleGAN2(**args, data=f"folder:{data}")
     with pytest.raises((BadArgument, BadFile, UserError), match=sentence):
         recipe.train(tmp_path / "out", seed=0, device="cpu", resume=False, limit=2, meter=Meter())
+
+
+def test_a_growing_training_ends_at_the_full_size_in_the_original_architecture(tmp_path):
+    recipe = StyleGAN2(**{**ARGS, "images": 96}, name="toy", judging="skip", grow=16, keep="all")
+    recipe.train(tmp_path, seed=0, device="cpu", resume=False, limit=None, meter=Meter())
+    loaded = load_stylegan2(tmp_path / "toy.safetensors")
+    assert loaded.generator.config.architecture == "orig"
+    assert loaded.discriminator.config.architecture == "orig"
+    rows = [json.loads(line) for line in (tmp_path / "toy.progress" / "log.jsonl").read_text().splitlines()]
+    assert [row["size"] for row in rows] == [16, 16, 32, 32]
