@@ -9,6 +9,7 @@ Adversarial Networks with Limited Data", arXiv 2006.06676.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal, final
@@ -27,7 +28,11 @@ from advgen.experiments.recipes._make import Splits, Work, load_splits
 from advgen.generators.stylegan2 import DiscriminatorConfig, GeneratorConfig, widths
 from advgen.generators.stylegan2.config import MAX_RESOLUTION
 
-_LATER = {"grow": 0, "jitter": 0}  # arguments that the cards of earlier trainings do not have
+_LATER: Mapping[str, Scalar] = {
+    "grow": 0,
+    "jitter": 0,
+    "vectors": None,
+}  # arguments that the cards of earlier trainings do not have
 
 
 @final
@@ -39,7 +44,8 @@ class StyleGAN2:
     count: int = 0  # images of the train split; 0 = all
     mirror: bool = False  # flip half of the real images
     jitter: int = 0  # pixels by which real images are shifted at random
-    condition: Literal["none", "labels"] = "none"  # what the networks are told of an image
+    condition: Literal["none", "labels", "captions"] = "none"  # what the networks are told of an image
+    vectors: str | None = None  # word vectors by name or file; captions are their SIF-weighted means
     images: int = 300_000  # real images shown in all
     batch_size: int = 32
     z_dim: int = 128
@@ -100,11 +106,29 @@ class StyleGAN2:
     def _conditions(self, train: Slice) -> Tensor | None:
         if self.condition == "none":
             return None
+        if self.condition == "captions":
+            return captioned(train, self.vectors)
         return functional.one_hot(train.labels, len(train.classes)).float()
 
     def _name(self, resolution: int, seed: int) -> str:
         data = re.sub(r"[^a-z0-9]+", "_", self.data.lower()).strip("_")
         return f"stylegan2_{data}_{resolution}_seed{seed}"
+
+
+def captioned(part: Slice, vectors: str | None) -> Tensor:
+    """(N, D) unit phrase vectors of a slice's captions: text and images are learned together.
+
+    Raises:
+        BadArgument: no word vectors are named, or an image has no caption.
+    """
+    if vectors is None:
+        raise BadArgument("condition=captions needs word vectors: vectors=NAME_OR_FILE.")
+    captions = part.table["caption"].to_pylist() if "caption" in part.table.column_names else [None]
+    if not all(captions):
+        raise BadArgument("condition=captions needs a caption for each image, and this data set lacks some.")
+    from advgen.embeddings.encoders.phrase import Phrase
+
+    return Phrase(vectors).encode(captions)
 
 
 def bordered(splits: Splits) -> Splits:

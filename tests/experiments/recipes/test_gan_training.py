@@ -326,3 +326,22 @@ def test_a_growing_training_ends_at_the_full_size_in_the_original_architecture(t
     assert loaded.discriminator.config.architecture == "orig"
     rows = [json.loads(line) for line in (tmp_path / "toy.progress" / "log.jsonl").read_text().splitlines()]
     assert [row["size"] for row in rows] == [16, 16, 32, 32]
+
+
+def test_a_generator_is_conditioned_on_the_phrase_vectors_of_captions(tmp_path):
+    from advgen.core.specs import DataSpec
+    from advgen.experiments.data._load import load as load_data
+
+    captions = load_data(DataSpec("avatars", "train", 48, 32, ())).table["caption"].to_pylist()
+    words = sorted({word.strip(",.") for caption in captions for word in caption.lower().split()})
+    numbers = torch.randn(len(words), 5, generator=torch.Generator().manual_seed(0))
+    rows = [f"{word} {' '.join(f'{x:.4f}' for x in row)}" for word, row in zip(words, numbers.tolist(), strict=True)]
+    vectors = tmp_path / "little.txt"
+    vectors.write_text(f"{len(words)} 5\n" + "\n".join(rows) + "\n")
+    recipe = StyleGAN2(**ARGS, name="toy", condition="captions", vectors=str(vectors))
+    recipe.train(tmp_path, seed=0, device="cpu", resume=False, limit=2, meter=Meter())
+    assert load_stylegan2(tmp_path / "toy.safetensors").generator.c_dim == 5
+    with pytest.raises(BadArgument, match="needs word vectors"):
+        StyleGAN2(**ARGS, condition="captions").train(
+            tmp_path, seed=0, device="cpu", resume=False, limit=2, meter=Meter()
+        )
