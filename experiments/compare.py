@@ -2,7 +2,7 @@
 
 Identity leaves out seconds and memory, which never repeat. A difference of two runs is tested image by image
 (McNemar's exact test on independent yes/no outcomes, else the paired bootstrap by cluster), corrected over the cells
-(Holm).
+(Holm). Measurements stand in `compare_readings`.
 """
 
 from collections.abc import Mapping
@@ -12,8 +12,11 @@ import numpy as np
 import pandas as pd
 
 from advgen.experiments import rates, stats
+from advgen.experiments.columns import COLUMNS
+from advgen.experiments.compare_readings import QuantityPair, ReadingComparison, compare_readings
 from advgen.experiments.stats import Estimate, Rate
 from advgen.experiments.store import NOT_IDENTITY, ROW_SCHEMA, Store
+from advgen.experiments.store_readings import measurements
 from advgen.experiments.tables import rate_of
 
 IDENTITY = tuple(name for name in ROW_SCHEMA.names if name not in (*NOT_IDENTITY, "cell_key", "sample_id"))
@@ -58,15 +61,18 @@ class Comparison(NamedTuple):
     only_second: tuple[str, ...]
     pairs: tuple[Pair, ...]  # matching cells that are not the same
     notices: tuple[str, ...]
+    readings: ReadingComparison  # of the measurements, where the runs have some
 
     @property
     def agree(self) -> bool:
-        """No row differs, no cell of one study is missing, and no pair differs beyond chance."""
-        whole = not self.same_study or not (self.only_first or self.only_second or self.pairs)
-        return self.differing_rows == 0 and whole and not any(significant(p) for p in self.pairs)
+        """Nothing differs, no cell of one study is missing, and no pair differs beyond chance."""
+        parts = (self, self.readings)
+        whole = not self.same_study or not any(p.only_first or p.only_second or p.pairs for p in parts)
+        pairs = [*self.pairs, *(p for p in self.readings.pairs if not p.timing)]
+        return whole and not any(p.differing_rows for p in parts) and not any(significant(p) for p in pairs)
 
 
-def significant(pair: Pair) -> bool:
+def significant(pair: Pair | QuantityPair) -> bool:
     """Whether chance does not explain the difference."""
     return pair.p is not None and pair.p <= LEVEL
 
@@ -77,7 +83,8 @@ def compare(first: Store, second: Store) -> Comparison:
     Raises:
         RunFolder: a run has no finished cell.
     """
-    a, b = first.rows(), second.rows()
+    readings = compare_readings(first, second)
+    a, b = _rows(first), _rows(second)
     shared = set(a["cell_key"]) & set(b["cell_key"])
     differences, rows, differing = _row_by_row(a, b, shared)
     rest_a, rest_b = a[~a["cell_key"].isin(shared)], b[~b["cell_key"].isin(shared)]
@@ -86,7 +93,15 @@ def compare(first: Store, second: Store) -> Comparison:
     return Comparison(
         str(first.folder), str(second.folder), studies[0] == studies[1], len(shared), rows, differing,
         tuple(differences), tuple(only_a), tuple(only_b), tuple(pairs), tuple(_notices(first, second)),
+        readings,
     )  # fmt: skip
+
+
+def _rows(store: Store) -> pd.DataFrame:
+    """The judged rows; none where a run has measurements alone."""
+    if any(True for _ in measurements(store)) and not any(True for _ in store.cells()):
+        return pd.DataFrame(columns=[*COLUMNS])
+    return store.rows()
 
 
 def cell_name(line: Mapping[Any, Any]) -> str:

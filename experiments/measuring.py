@@ -30,6 +30,16 @@ def key_of(measurement: Measurement, device: Device, *, say: Say) -> str:
     return measurement_key(measurement, _hashes(measurement, _built(measurement, device, say), device, say))
 
 
+def seconds_of(measurement: Measurement) -> float | None:
+    """What the measure itself says that it takes on one core; None where it does not say.
+
+    A measure may have a method `seconds()`; a checkpoint that it would need is not trained for the answer.
+    """
+    name = measurement.measure.name
+    say_so = getattr(registry.create("measures", name, **arguments(measurement)), "seconds", None)
+    return float(say_so()) if callable(say_so) else None
+
+
 def run_measurement(measurement: Measurement, key: str, store: Store, device: Device, *, say: Say) -> bool:
     """Measures, and writes what was found; whether it came to its end. What breaks off is told and tried again later.
 

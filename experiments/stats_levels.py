@@ -55,13 +55,13 @@ def unpaired(
 
 def levels(sides: Sides, *, ratio: bool = False) -> list[Level]:
     """The variance from seeds and from samples; samples that each stand under one seed alone count through it."""
-    many = len(set(sides.seeds)) > 1
-    crossed = bool(pd.Series(sides.seeds).groupby(sides.clusters).nunique().gt(1).any())
-    by_seed = _jackknife(sides, sides.seeds, ratio) if many else None
-    by_sample = _jackknife(sides, sides.clusters, ratio) if crossed or not many else None
+    seeds, clusters = pd.factorize(sides.seeds)[0], pd.factorize(sides.clusters)[0]
+    each = pd.factorize(seeds * (clusters.max() + 1) + clusters)[0]
+    many, crossed = seeds.max() > 0, each.max() > clusters.max()  # some sample stands under several seeds
+    by_seed = _jackknife(sides, seeds, ratio) if many else None
+    by_sample = _jackknife(sides, clusters, ratio) if crossed or not many else None
     if by_seed is None or by_sample is None:
         return [x for x in (by_seed, by_sample) if x is not None]
-    each = np.array([f"{s}\x1f{c}" for s, c in zip(sides.seeds, sides.clusters, strict=True)])
     both = _jackknife(sides, each, ratio)
     counted_twice = min(both.variance if both else 0.0, by_seed.variance, by_sample.variance)
     larger, smaller = sorted((by_seed, by_sample), key=lambda v: -v.variance)
@@ -112,10 +112,9 @@ def _statistic(sides: Sides, ratio: bool) -> float:
     return first if sides.second is None else first - _scale(float(sides.second.mean()), ratio)
 
 
-def _jackknife(sides: Sides, groups: np.ndarray, ratio: bool) -> Level | None:
-    """(m - 1) / m times the squares of what leaving out each group changes; None for one group."""
-    code, names = pd.factorize(groups)
-    m = len(names)
+def _jackknife(sides: Sides, code: np.ndarray, ratio: bool) -> Level | None:
+    """(m - 1) / m times the squares of what leaving out each of the groups 0 .. m - 1 changes; None for one group."""
+    m = int(code.max()) + 1
     if m < 2:
         return None
     counts = np.bincount(code, minlength=m)

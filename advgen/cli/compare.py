@@ -8,6 +8,7 @@ from advgen.cli._options import examples, json_option, print_json, print_table, 
 
 if TYPE_CHECKING:
     from advgen.experiments.compare import Comparison, Pair
+    from advgen.experiments.compare_readings import ReadingComparison
 
 MOST = 20  # differences that are printed; --json has all
 
@@ -59,12 +60,41 @@ def _print(found: "Comparison") -> None:
     if found.pairs:
         click.echo("\nRobust accuracy (clean accuracy for a baseline), paired image by image; p corrected (Holm):\n")
         print_table(["cell", "first", "second", "difference", "p", ""], [_line(p, significant(p)) for p in found.pairs])
-    for side, cells in (("first", found.only_first), ("second", found.only_second)):
+    _print_readings(found.readings)
+    for side, cells in (
+        ("first", found.only_first + found.readings.only_first),
+        ("second", found.only_second + found.readings.only_second),
+    ):
         if cells:
             click.echo(f"\n{len(cells)} cells are in the {side} run alone, such as: {printable(cells[0])}")
-    if not found.shared_cells and not found.pairs:
+    if not any(part.shared_cells or part.pairs for part in (found, found.readings)):
         click.echo("The two runs have no cell in common.")
     click.echo("They agree." if found.agree else "They do not agree.")
+
+
+def _print_readings(found: "ReadingComparison") -> None:
+    from advgen.experiments.compare import significant
+    from advgen.experiments.report.words import number
+
+    if found.shared_cells:
+        agree = found.rows - found.differing_rows
+        click.echo(f"{found.shared_cells} measurements are the same; {agree} of their {found.rows} readings agree "
+                   "(timing left out).")  # fmt: skip
+    if found.differences:
+        click.echo()
+        lines = [[d.cell, d.sample_id, d.column, str(d.first), str(d.second)] for d in found.differences[:MOST]]
+        print_table(["measurement", "sample", "quantity", "first", "second"], lines)
+        if len(found.differences) > MOST:
+            click.echo(f"… and {len(found.differences) - MOST} more differences (--json has all).")
+    if found.pairs:
+        click.echo("\nMeans, paired sample by sample and seed by seed; p corrected (Holm):\n")
+        lines = []
+        for p in found.pairs:
+            d = p.difference
+            told = "–" if d is None else f"{number(d.value)} [{number(d.low)}, {number(d.high)}]"
+            lines.append([p.cell, p.quantity, number(p.first), number(p.second), told,
+                          "" if p.p is None else f"{p.p:.2g}", "differs" if significant(p) else ""])  # fmt: skip
+        print_table(["arm", "quantity", "first", "second", "difference", "p", ""], lines)
 
 
 def _line(pair: "Pair", differs: bool) -> list[str]:
@@ -84,4 +114,12 @@ def _plain(found: "Comparison") -> dict[str, object]:
              "difference": p.difference._asdict()}
             for p in found.pairs
         ],
+        "readings": {
+            **found.readings._asdict(),
+            "differences": [d._asdict() for d in found.readings.differences],
+            "pairs": [
+                {**p._asdict(), "difference": None if p.difference is None else p.difference._asdict()}
+                for p in found.readings.pairs
+            ],
+        },
     }  # fmt: skip
