@@ -1,11 +1,12 @@
 """Sizes of a StyleGAN2 generator and discriminator, checked once. Standard library only."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from advgen.core.errors import BadArgument
 
 Architecture = Literal["skip", "resnet", "orig"]
+Normalisation = Literal["demodulation", "adain", "none"]
 MAX_RESOLUTION = 1024
 
 
@@ -40,9 +41,14 @@ class GeneratorConfig:
     mapping_layers: int = 8
     architecture: Architecture = "skip"
     conv_clamp: float | None = None  # features are clamped to +- this; files trained in float16 have 256
+    # Of a layer's features: by the weights (StyleGAN2's, and that of all files), by their own statistics behind noise,
+    # bias and activation (StyleGAN's), or not at all. For studies: files do not say which.
+    normalisation: Normalisation = "demodulation"
 
     def __post_init__(self) -> None:
         _check(self.resolution, self.widths, self.channels, self.architecture)
+        if self.normalisation not in get_args(Normalisation):
+            raise BadArgument(f"the normalisation must be demodulation, adain or none, got {self.normalisation!r}.")
         if min(self.z_dim, self.w_dim, self.mapping_layers) < 1:
             raise BadArgument(
                 f"z_dim, w_dim and mapping_layers must be 1 or more, got {self.z_dim}, {self.w_dim} and "

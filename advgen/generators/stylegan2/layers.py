@@ -123,6 +123,17 @@ def modulated_conv2d(
     return _plus(made, None, noise)
 
 
+def adaptive_instance_norm(features: Tensor, styles: Tensor) -> Tensor:
+    """Each sample's maps at mean 0 and variance 1, then scaled and shifted: `styles` (N, 2 C) are scales and shifts.
+
+    Huang & Belongie, arXiv 1703.06868, equation 8; in StyleGAN behind noise, bias and activation (arXiv 1812.04948,
+    figure 1).
+    """
+    variance, mean = torch.var_mean(features, (2, 3), correction=0, keepdim=True)
+    scale, shift = styles.to(features.dtype)[:, :, None, None].chunk(2, 1)
+    return (features - mean) * ((variance + 1e-8).rsqrt() * scale) + shift
+
+
 def minibatch_deviation(features: Tensor, *, group: int | None, maps: int) -> Tensor:
     """`maps` more feature maps, each the mean standard deviation of its share of them within a group of samples.
 

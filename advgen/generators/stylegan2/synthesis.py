@@ -17,6 +17,7 @@ from advgen.generators.stylegan2.layers import (
     Conv,
     FullyConnected,
     activate,
+    adaptive_instance_norm,
     kernels,
     modulated_conv2d,
 )
@@ -28,11 +29,17 @@ _BRANCH_GAIN = math.sqrt(0.5)  # keeps the variance of a sum of two branches
 
 
 class SynthesisLayer(nn.Module):
-    """Modulated 3x3 convolution, noise, bias, activation."""
+    """Modulated 3x3 convolution, noise, bias, activation; or convolution, noise, bias, activation, AdaIN."""
 
-    def __init__(self, ins: int, outs: int, w_dim: int, size: int, *, up: bool = False) -> None:
+    def __init__(self, config: GeneratorConfig, ins: int, outs: int, size: int, *, up: bool = False) -> None:
         super().__init__()
-        self.affine = FullyConnected(w_dim, ins, bias=1.0)
+        self.normalisation = config.normalisation
+        if self.normalisation == "adain":
+            self.affine = FullyConnected(config.w_dim, 2 * outs)
+            with torch.no_grad():
+                self.affine.bias[:outs] = 1
+        else:
+            self.affine = FullyConnected(config.w_dim, ins, bias=1.0)
         self.weight = nn.Parameter(kernels(outs, ins, 3, transposed=up))
         self.bias = nn.Parameter(torch.zeros(outs))
         self.noise_strength = nn.Parameter(torch.zeros(()))
@@ -42,19 +49,22 @@ class SynthesisLayer(nn.Module):
         self, x: Tensor, styles: Tensor, noise: Tensor | None, *, up: Tensor | None, gain: float, clamp: float | None,
         fused: bool | None,
     ) -> Tensor:  # fmt: skip
-        total = gain * ACTIVATION_GAIN
-        strength = self.noise_strength * total
+        total, adain = gain * ACTIVATION_GAIN, self.normalisation == "adain"
+        # Demodulation undoes any factor of the weights; without it they need the equalised learning rate's.
+        demodulate = self.normalisation == "demodulation"
         x = modulated_conv2d(
             x,
             self.weight,
-            styles,
+            styles.new_ones(x.shape[:2]) if adain else styles,
             up=up,
+            demodulate=demodulate,
             fused=fused,
-            gain=total,
+            gain=total if demodulate else total / math.sqrt(self.weight[0].numel()),
             bias=self.bias * total,
-            noise=None if noise is None else noise.reshape(-1, 1, *noise.shape[-2:]) * strength,
+            noise=None if noise is None else noise.reshape(-1, 1, *noise.shape[-2:]) * (self.noise_strength * total),
         )
-        return activate(x, clamp=None if clamp is None else clamp * gain)
+        x = activate(x, clamp=None if clamp is None else clamp * gain)
+        return adaptive_instance_norm(x, styles * gain) if adain else x
 
 
 class ToRGB(nn.Module):
@@ -100,10 +110,10 @@ class SynthesisBlock(nn.Module):
             self.const = nn.Parameter(torch.empty(outs, 4, 4).normal_())
         else:
             ins = config.widths[index - 1]
-            self.conv0 = SynthesisLayer(ins, outs, config.w_dim, size, up=True)
+            self.conv0 = SynthesisLayer(config, ins, outs, size, up=True)
             if config.architecture == "resnet":
                 self.skip = Conv(ins, outs, 1, bias=False, active=False, step="up")
-        self.conv1 = SynthesisLayer(outs, outs, config.w_dim, size)
+        self.conv1 = SynthesisLayer(config, outs, outs, size)
         if config.architecture == "skip" or size == config.resolution:
             self.torgb = ToRGB(outs, config.channels, config.w_dim)
 
@@ -150,7 +160,10 @@ class SynthesisNetwork(nn.Module):
         return self.from_styles(self.styles(w), noise=noise, rng=rng, fused=fused)
 
     def styles(self, w: Tensor) -> list[Tensor]:
-        """Style vectors, each (N, its input maps): those of the convolutions in order, then those of ToRGB."""
+        """Style vectors, each (N, its input maps): those of the convolutions in order, then those of ToRGB.
+
+        With AdaIN those of the convolutions are (N, twice their output maps): scales, then shifts.
+        """
         shape = (self.config.num_ws, self.config.w_dim)
         if w.ndim != 3 or tuple(w.shape[1:]) != shape:
             raise BadArgument(f"w must have the shape (N, {shape[0]}, {shape[1]}), got {tuple(w.shape)}.")
