@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from advgen.contracts import toys
+from advgen.core.errors import BadArgument
 from advgen.core.meter import Counted, Meter
 from advgen.core.rng import SampleRng
 from advgen.core.types import AttackResult, Budget, Detector, Goal, Latents, Purifier, Target
@@ -160,8 +161,10 @@ class WordHash:
         return tuple(word for word in text.lower().split() if not word.isalpha())
 
     def encode(self, texts: list[str]) -> Tensor:
-        vectors = [torch.stack([self._word(word) for word in text.lower().split() or [""]]).mean(0) for text in texts]
-        return nn.functional.normalize(torch.stack(vectors), dim=1)
+        if empty := [text for text in texts if not text.split()]:
+            raise BadArgument(f"the text {empty[0]!r} is empty; words were expected.")
+        vectors = [torch.stack([self._word(word) for word in text.lower().split()]).mean(0) for text in texts]
+        return nn.functional.normalize(torch.stack(vectors) if vectors else torch.empty((0, self.dim)), dim=1)
 
     def encode_images(self, images: Tensor) -> Tensor:
         generator = torch.Generator().manual_seed(6)

@@ -10,10 +10,10 @@ from dataclasses import MISSING, fields
 from functools import partial
 from typing import Any
 
-from advgen.contracts import attacks, budgets, data, defenses, elsewhere, goals, optimum, targets
+from advgen.contracts import attacks, budgets, data, defenses, elsewhere, encoders, goals, optimum, targets
 from advgen.contracts.contract import Contract, NotApplicable, Result, first_violation, judged, unknown_waivers
 from advgen.contracts.subjects import built, variants
-from advgen.core.errors import BadArgument
+from advgen.core.errors import BadArgument, MissingFile
 
 __all__ = ["Result", "check_plugin", "contracts_of"]
 
@@ -21,8 +21,8 @@ __all__ = ["Result", "check_plugin", "contracts_of"]
 def check_plugin(plugin: Any, *, digests: Mapping[str, str] | None = None) -> list[Result]:
     """What became of every contract of a plug-in.
 
-    `plugin` is an attack, purifier, detector or data set class, or an instance of a target, budget or goal. `digests`
-    are those of `elsewhere.digests`, where they were computed for many plug-ins at once.
+    `plugin` is an attack, purifier, detector, data set or encoder class, or an instance of a target, budget, goal or
+    encoder. `digests` are those of `elsewhere.digests`, where they were computed for many plug-ins at once.
 
     Raises:
         BadArgument: it is none of these.
@@ -45,17 +45,26 @@ def contracts_of(plugin: Any, *, digests: Mapping[str, str] | None = None) -> Ma
         elif hasattr(plugin, "purify") or hasattr(plugin, "score"):
             known = {name: partial(_as_defense, contract) for name, contract in defenses.DEFENSES.items()}
         elif hasattr(plugin, "load") and hasattr(plugin, "splits"):
-            return {name: partial(_as_data_set, contract) for name, contract in data.DATA.items()}
+            return {name: partial(_if_it_can_be_made, contract) for name, contract in data.DATA.items()}
+        elif hasattr(plugin, "unknown"):
+            return {name: partial(_if_it_can_be_made, contract) for name, contract in encoders.ENCODERS.items()}
         else:
             raise BadArgument(
-                f"{plugin.__name__} has none of run, purify, score and load, by which attacks, purifiers, detectors "
-                "and data sets are known."
+                f"{plugin.__name__} has none of run, purify, score, load and unknown, by which attacks, purifiers, "
+                "detectors, data sets and encoders are known."
             )
         return {**known, "gives_the_same_in_another_process": partial(_in_another_process, digests)}
-    for mark, contracts in (("reached", goals.GOALS), ("project", budgets.BUDGETS), ("as_module", targets.TARGETS)):
+    for mark, contracts in (
+        ("reached", goals.GOALS),
+        ("project", budgets.BUDGETS),
+        ("as_module", targets.TARGETS),
+        ("unknown", encoders.ENCODERS),
+    ):
         if hasattr(plugin, mark):
             return contracts
-    raise BadArgument(f"a {type(plugin).__name__} is no target, budget or goal; give classes of plug-ins as classes.")
+    raise BadArgument(
+        f"a {type(plugin).__name__} is no target, budget, goal or encoder; give classes of plug-ins as classes."
+    )
 
 
 def _for_each_norm(contract: Contract, cls: type[Any]) -> str:
@@ -71,12 +80,15 @@ def _as_defense(contract: Contract, cls: type[Any]) -> str:
     return contract(defenses.Defense(cls))
 
 
-def _as_data_set(contract: Contract, cls: type[Any]) -> str:
+def _if_it_can_be_made(contract: Contract, cls: type[Any]) -> str:
     given = getattr(cls, "trial", {})
     open_fields = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
     if missing := [name for name in open_fields if name not in given]:
         return NotApplicable(f"it cannot be made without {', '.join(missing)}")
-    return contract(built(cls))
+    try:
+        return contract(built(cls))
+    except MissingFile as error:
+        return NotApplicable(f"its files are not here: {error}")
 
 
 def _in_another_process(digests: Mapping[str, str] | None, cls: type[Any]) -> str:

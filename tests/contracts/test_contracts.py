@@ -85,7 +85,7 @@ def test_a_class_that_lives_in_no_file_cannot_be_found_again():
 def test_what_is_no_plug_in_is_refused_with_a_sentence():
     with pytest.raises(BadArgument, match="none of run, purify"):
         check_plugin(dict)
-    with pytest.raises(BadArgument, match="no target, budget or goal"):
+    with pytest.raises(BadArgument, match="no target, budget, goal or encoder"):
         check_plugin(3)
 
 
