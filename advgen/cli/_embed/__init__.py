@@ -1,0 +1,1 @@
+"""The commands under `advgen embed`, a file each; they import what they need when they run."""
