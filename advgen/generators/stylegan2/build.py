@@ -23,6 +23,7 @@ from advgen.generators.stylegan2.generator import StyleGAN2Generator
 Network = TypeVar("Network", bound=nn.Module)
 MAX_SIDE = 2**20  # of a tensor; a tensor without numbers could claim any
 MAX_LAYERS = 64  # of a mapping; the papers have 8
+_FIR = ".resample_filter"
 
 
 def generator_of(
@@ -151,23 +152,33 @@ class _Unfilled(TorchFunctionMode):
 def _completed(state: dict[str, Tensor], net: nn.Module) -> int:
     """Adds filters and noise maps that a file may leave out; drops the filter each layer of an official file has."""
     own = net.state_dict()
-    filters = [t for name, t in state.items() if name.endswith("resample_filter")]
-    if any(f.shape != filters[0].shape or not f.equal(filters[0]) for f in filters):
-        raise BadFile("resamples with different filters at different places, which is not supported")
-    fir = filters[0] if filters else binomial_filter()
-    if fir.ndim != 2 or fir.shape[0] != fir.shape[1] or not 2 <= fir.shape[0] <= 32:
-        raise BadFile(f"resamples with a filter of the unexpected shape {tuple(fir.shape)}")
-    for name in [name for name in state if name.endswith("resample_filter")]:
-        del state[name]
+    filters = {name.removesuffix(_FIR): state.pop(name) for name in list(state) if name.endswith(_FIR)}
     drawn = 0
     for name in own:
-        if name.endswith("resample_filter"):
-            state[name] = fir.clone()
+        if name.endswith(_FIR):
+            state[name] = _filter_of(filters, name.removesuffix(_FIR))
         elif name.endswith("noise_const") and name not in state:
             shape = own[name].shape
             state[name] = torch.randn(shape, generator=torch.Generator().manual_seed(shape[0]))
             drawn += 1
     return drawn
+
+
+def _filter_of(filters: Mapping[str, Tensor], block: str) -> Tensor:
+    """The one filter of a block. Its layers hold theirs, too; those that resample nothing hold another one in vain."""
+    resampling = ("skip", "conv0") if block.startswith("synthesis.") else ("skip", "conv1")
+    found = [filters[name] for name in (block, *(f"{block}.{layer}" for layer in resampling)) if name in filters]
+    if not found:
+        return binomial_filter()
+    fir = found[0]
+    if any(f.shape != fir.shape or not f.equal(fir) for f in found):
+        raise BadFile(f"resamples with different filters in {block}, which is not supported")
+    if not fir.is_floating_point() or not all(2 <= n <= 32 for n in fir.shape) or fir.ndim not in (1, 2):
+        raise BadFile(f"resamples with a filter of the unexpected shape {tuple(fir.shape)}")
+    fir = torch.outer(fir, fir) if fir.ndim == 1 else fir  # long filters are stored as their factor
+    if fir.shape[0] != fir.shape[1]:
+        raise BadFile(f"resamples with a filter of the unexpected shape {tuple(fir.shape)}")
+    return fir.clone()
 
 
 def _filled(net: nn.Module, state: Mapping[str, Tensor]) -> None:

@@ -1,4 +1,10 @@
-"""StyleGAN2 weights from one file format to another, with the difference that it made to the images."""
+"""StyleGAN2 weights from one file format to another, with the difference that it made to the images.
+
+Three formats are written. `.safetensors` of the platform: one file, names `G_ema.`, `G.` and `D.` followed by the
+official ones. `.safetensors` of the official layout: one file a network, plain official names, what the official
+program's own `load_state_dict` takes: NAME for the averaged generator, NAME-G for the raw one, NAME-D for the
+discriminator. `.pt`: rosinality's.
+"""
 
 import io
 from pathlib import Path
@@ -11,8 +17,9 @@ from advgen.core import checkpoints
 from advgen.core.errors import BadArgument
 from advgen.core.files import sha256, write_atomically
 from advgen.core.specs import Card, Scalar
+from advgen.generators.stylegan2.discriminator import StyleGAN2Discriminator
 from advgen.generators.stylegan2.generator import StyleGAN2Generator
-from advgen.generators.stylegan2.layouts import rosinality_discriminator, rosinality_generator
+from advgen.generators.stylegan2.layouts import official_state, rosinality_discriminator, rosinality_generator
 from advgen.generators.stylegan2.load import Loaded, load_stylegan2
 from advgen.generators.stylegan2.sample import condition_of, latents
 
@@ -27,11 +34,13 @@ class Conversion(NamedTuple):
     notes: tuple[str, ...]  # sentences: what the source lacked, what the new file cannot hold
 
 
-def convert(source: Path, target: Path) -> Conversion:
-    """Writes the networks of `source` to `target`: `.safetensors` with its card, or rosinality's `.pt`.
+def convert(source: Path, target: Path, *, layout: str = "platform") -> Conversion:
+    """Writes the networks of `source` to `target`: `.safetensors` with cards, or rosinality's `.pt`.
+
+    `layout` is "platform" or "official"; the latter writes a file a network, see above.
 
     Raises:
-        BadArgument: another suffix, the same file, or a network that the format cannot hold.
+        BadArgument: another suffix or layout, the same file, or a network that the format cannot hold.
         BadFile, MissingFile: the source cannot be read.
     """
     if target.suffix not in (".safetensors", ".pt"):
@@ -39,14 +48,20 @@ def convert(source: Path, target: Path) -> Conversion:
             f"{target} ends in {target.suffix or 'nothing'}; give a name that ends in .safetensors, or in .pt for "
             "rosinality's format."
         )
+    if layout not in ("platform", "official"):
+        raise BadArgument(f"the layout is platform or official, got {layout!r}.")
+    if layout == "official" and target.suffix != ".safetensors":
+        raise BadArgument(f"the official layout is written to .safetensors; {target} ends in {target.suffix}.")
     if target.resolve() == source.resolve():
         raise BadArgument(f"{target} is the file that is read; give the new file another name.")
     loaded = load_stylegan2(source)
-    if target.suffix == ".safetensors":
-        _write_safetensors(loaded, source, target)
-        lost: tuple[str, ...] = ()
-    else:
+    lost: tuple[str, ...] = ()
+    if target.suffix == ".pt":
         lost = _write_rosinality(loaded, target)
+    elif layout == "official":
+        lost = _write_official(loaded, source, target)
+    else:
+        _write_safetensors(loaded, source, target)
     again = load_stylegan2(target)
     difference = max(_difference(a, b) for a, b in _pairs(loaded, again))
     return Conversion(loaded.info.format, difference, (*loaded.info.notes, *lost))
@@ -70,17 +85,35 @@ def _difference(one: StyleGAN2Generator, other: StyleGAN2Generator) -> float:
     return largest
 
 
-def _write_safetensors(loaded: Loaded, source: Path, target: Path) -> None:
+def _networks(loaded: Loaded) -> dict[str, StyleGAN2Generator | StyleGAN2Discriminator]:
     networks = {"G_ema": loaded.generator, "G": loaded.raw_generator, "D": loaded.discriminator}
+    return {name: net for name, net in networks.items() if net is not None}
+
+
+def _write_safetensors(loaded: Loaded, source: Path, target: Path) -> None:
     tensors: dict[str, Tensor] = {}
+    for name, net in _networks(loaded).items():
+        tensors |= {f"{name}.{key}": tensor for key, tensor in net.state_dict().items()}
+    checkpoints.save(target, tensors, _card(loaded, source, target))
+
+
+def _write_official(loaded: Loaded, source: Path, target: Path) -> tuple[str, ...]:
+    written = []
+    for name, net in _networks(loaded).items():
+        path = target if name == "G_ema" else target.with_stem(f"{target.stem}-{name}")
+        checkpoints.save(path, official_state(net), _card(loaded, source, path))
+        written.append(f"{name} stands in {path.name}")
+    return tuple(written) if len(written) > 1 else ()
+
+
+def _card(loaded: Loaded, source: Path, target: Path) -> Card:
+    networks = _networks(loaded)
     args: dict[str, Scalar] = {"source": source.name, "source_sha256": sha256(source), "format": loaded.info.format}
-    for name, net in networks.items():
-        if net is not None:
-            tensors |= {f"{name}.{key}": tensor for key, tensor in net.state_dict().items()}
-            args[f"{name}.conv_clamp"] = net.config.conv_clamp
+    args["networks"] = " ".join(networks)
+    args |= {f"{name}.conv_clamp": net.config.conv_clamp for name, net in networks.items()}
     if loaded.discriminator is not None:
         args["D.group"] = loaded.discriminator.config.group
-    card = Card(
+    return Card(
         name=target.stem,
         kind="generator",
         recipe="converted",
@@ -93,7 +126,6 @@ def _write_safetensors(loaded: Loaded, source: Path, target: Path) -> None:
         licence="that of the source file",
         made_with={"torch": torch.__version__},
     )
-    checkpoints.save(target, tensors, card)
 
 
 def _write_rosinality(loaded: Loaded, target: Path) -> tuple[str, ...]:

@@ -1,12 +1,17 @@
-"""The names that tensors have in rosinality's files, beside the official ones that the networks here use."""
+"""The names that tensors have in rosinality's files and in official ones, beside those of the networks here.
+
+The networks' own names are the official ones, save that each official layer holds a filter of its own.
+"""
 
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from advgen.core.errors import BadFile
 from advgen.generators.stylegan2.filters import binomial_filter
+from advgen.generators.stylegan2.layers import Conv
+from advgen.generators.stylegan2.synthesis import SynthesisLayer
 
 
 class Same(NamedTuple):
@@ -63,6 +68,16 @@ def rosinality_discriminator(state: Mapping[str, Tensor], blocks: int) -> dict[s
         fir = state[f"b{8 << (blocks - i)}.resample_filter"]
         made[f"convs.{i}.conv2.0.kernel"] = made[f"convs.{i}.skip.0.kernel"] = fir
     return made
+
+
+def official_state(net: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a generator or discriminator, all that the official program's module of that kind holds."""
+    state = dict(net.state_dict())
+    for name, module in net.named_modules():
+        if isinstance(module, Conv | SynthesisLayer):
+            block = f"{name.rpartition('.')[0]}.resample_filter"
+            state[f"{name}.resample_filter"] = state[block] if block in state else binomial_filter()
+    return state
 
 
 def _generator(blocks: int, layers: int) -> Iterator[Same]:

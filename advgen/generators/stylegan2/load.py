@@ -2,7 +2,7 @@
 
 Known: the official `.pkl` (stylegan2-ada-pytorch and the stylegan3 repository's stylegan2), rosinality's `.pt`
 (training and converted), encoder checkpoints with a `decoder.` inside and `latent_avg` (pSp, e4e, StyleCLIP), bare
-state dicts in either naming, and the safetensors that `convert` writes.
+state dicts in either naming, and the safetensors that `convert` writes in either layout.
 """
 
 from collections.abc import Iterator, Mapping
@@ -182,7 +182,8 @@ def _modules(root: Stored) -> tuple[dict[str, Any], dict[str, list[Any]]]:
         if type(stored) is not Stored or type(stored.state) is not dict:
             raise BadFile(f"holds a {_kind(stored)} where the module {prefix[:60]!r} should be")
         for name, found in settings.items():
-            if name in stored.state:
+            # These two never clamp, whatever their network does.
+            if name in stored.state and not (name == "conv_clamp" and prefix.endswith((".skip.", "b4.fromrgb."))):
                 found.append(stored.state[name])
         # Layers frozen in training keep their weights as buffers.
         for key, value in (*_entries(stored.state, "_parameters"), *_entries(stored.state, "_buffers")):
@@ -263,24 +264,31 @@ def _mean(value: Any, budget: _Budget, notes: list[str]) -> dict[str, Tensor]:
 
 def _safetensors(path: Path) -> _File:
     tensors = checkpoints.load_tensors(path)
-    networks: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in tensors.items():
-        network, _, rest = name.partition(".")
-        networks.setdefault(network, {})[rest] = tensor
+    has_card = checkpoints.card_path(path).exists()
+    args = checkpoints.load(path).card.args if has_card else {}
+    if "synthesis.b4.const" in tensors:
+        # The official layout: a file a network, of which the card knows.
+        networks = {"G_ema": tensors}
+        for name in ("G", "D"):
+            beside = path.with_stem(f"{path.stem}-{name}")
+            if name in str(args.get("networks", "")).split():
+                networks[name] = checkpoints.load_tensors(beside)
+    else:
+        networks = {}
+        for key, tensor in tensors.items():
+            network, _, rest = key.partition(".")
+            networks.setdefault(network, {})[rest] = tensor
     unknown = sorted(set(networks) - {"G_ema", "G", "D"})
     if unknown:
         raise BadFile(f"holds {unknown[0]!r}; the networks G_ema, G and D were expected")
-    if checkpoints.card_path(path).exists():
-        args, notes = checkpoints.load(path).card.args, ()
-    else:
-        args, notes = {}, ("the file has no card: no clamping, and groups of 4 in the discriminator, are assumed",)
+    assumed = "the file has no card: no clamping, and groups of 4 in the discriminator, are assumed"
     made = {}
     for name, state in networks.items():
         clamp, group = args.get(f"{name}.conv_clamp"), args.get("D.group", 4)
         if not isinstance(clamp, int | float | None) or not isinstance(group, int | None):
             raise BadFile("has a card whose conv_clamp or group is no number")
         made[name] = _Net(state, clamp, group)
-    return _File("safetensors", made, notes)
+    return _File("safetensors", made, () if has_card else (assumed,))
 
 
 def _ref(value: Any) -> TensorRef | None:

@@ -83,7 +83,17 @@ def official(monkeypatch: pytest.MonkeyPatch) -> Callable[..., bytes]:
     return write
 
 
-def as_stored(module: nn.Module, name: str, *, frozen: bool, half: bool) -> Persistent:
+def as_stored(
+    module: nn.Module,
+    name: str,
+    *,
+    frozen: bool,
+    half: bool,
+    fir: torch.Tensor | None = None,
+    clamp: float | None = None,
+) -> Persistent:
+    """`fir` is the filter of the block that a layer stands in, `clamp` the network's; not every layer has them."""
+    clamp = getattr(getattr(module, "config", None), "conv_clamp", clamp)
     parameters = {k: p.half() if half else p for k, p in module._parameters.items() if p is not None}
     for key, parameter in parameters.items():
         if parameter.ndim == 4:
@@ -94,9 +104,16 @@ def as_stored(module: nn.Module, name: str, *, frozen: bool, half: bool) -> Pers
         parameters = {}
     extra: dict[str, Any] = {"weight_gain": np.float64(0.5), "seen": {1, 2}, "_init_kwargs": {"a": 1}}
     if type(module).__name__ in ("Conv", "SynthesisLayer"):
-        buffers["resample_filter"] = torch.tensor([[a * b / 64 for a in (1, 3, 3, 1)] for b in (1, 3, 3, 1)])
-        extra["conv_clamp"] = None
-    children = OrderedDict((k, as_stored(m, k, frozen=frozen, half=half)) for k, m in module._modules.items())
+        resamples = fir is not None and name in ("skip", "conv0" if type(module).__name__ != "Conv" else "conv1")
+        default = torch.tensor([[a * b / 64 for a in (1, 3, 3, 1)] for b in (1, 3, 3, 1)])
+        buffers["resample_filter"] = fir if resamples else default
+    if type(module).__name__ in ("Conv", "SynthesisLayer", "ToRGB"):
+        extra["conv_clamp"] = None if name in ("skip", "last fromrgb") else clamp
+    own = module._buffers.get("resample_filter")
+    children = OrderedDict(
+        (k, as_stored(m, f"last {k}" if name == "b4" else k, frozen=frozen, half=half, fir=own, clamp=clamp))
+        for k, m in module._modules.items()
+    )
     state = {"_parameters": OrderedDict(parameters), "_buffers": OrderedDict(buffers), "_modules": children, **extra}
     return Persistent("Generator" if name.startswith("G") else name, state)
 

@@ -8,6 +8,7 @@ import torch
 from PIL import Image
 
 from advgen.cli.main import main
+from advgen.core.checkpoints import load_tensors
 from advgen.generators.stylegan2.load import load_stylegan2
 
 
@@ -33,6 +34,39 @@ def test_conversion_there_and_back_keeps_the_images(weights, tmp_path, capsys, n
     ):
         assert all(torch.equal(b.state_dict()[k], v) for k, v in a.state_dict().items() if "w_avg" not in k)
     assert torch.equal(one.generator.mean_w, other.generator.mean_w)
+
+
+def test_the_official_layout_is_a_file_a_network_with_plain_official_names(weights, tmp_path, capsys):
+    there, back = tmp_path / "net.safetensors", tmp_path / "back.safetensors"
+    assert main(["convert", str(weights), str(there), "--layout", "official", "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["largest difference"] == 0
+    assert "D stands in net-D.safetensors" in said.err
+    names = {n: set(load_tensors(tmp_path / f"net{n}.safetensors")) for n in ("", "-G", "-D")}
+    assert names[""] == names["-G"]
+    # Written down from the official program's state dicts.
+    assert {
+        "mapping.w_avg", "mapping.fc1.bias", "synthesis.b4.const", "synthesis.b4.resample_filter",
+        "synthesis.b4.conv1.resample_filter", "synthesis.b8.conv0.noise_const", "synthesis.b8.conv0.resample_filter",
+        "synthesis.b16.torgb.affine.weight",
+    } <= names[""]  # fmt: skip
+    assert not any(n.endswith("torgb.resample_filter") for n in names[""])
+    assert {
+        "b16.resample_filter", "b16.fromrgb.resample_filter", "b16.skip.resample_filter", "b4.conv.resample_filter",
+        "b4.fc.weight",
+    } <= names["-D"]  # fmt: skip
+    assert "b4.resample_filter" not in names["-D"]
+    assert main(["convert", str(there), str(back)]) == 0
+    one, other = load_stylegan2(weights), load_stylegan2(back)
+    for a, b in zip(one[:3], other[:3]):
+        assert all(torch.equal(b.state_dict()[k], v) for k, v in a.state_dict().items())
+
+
+def test_a_discriminator_that_the_card_knows_of_and_nobody_finds_is_said(weights, tmp_path, capsys):
+    assert main(["convert", str(weights), str(tmp_path / "net.safetensors"), "--layout", "official"]) == 0
+    (tmp_path / "net-D.safetensors").unlink()
+    assert main(["convert", str(tmp_path / "net.safetensors"), str(tmp_path / "net.pt")]) == 2
+    assert "net-D.safetensors" in capsys.readouterr().err
 
 
 def test_the_clamp_survives_in_the_card_and_its_loss_is_said(little, official, write, tmp_path, capsys):
@@ -99,6 +133,11 @@ def test_a_class_must_be_chosen_where_there_are_some(little, official, write, tm
 def test_bad_targets_of_convert_are_one_sentence(weights, tmp_path, capsys, target, sentence):
     assert main(["convert", str(weights), str(tmp_path / target)]) == 2
     assert sentence in capsys.readouterr().err
+
+
+def test_the_official_layout_is_no_pickle(weights, tmp_path, capsys):
+    assert main(["convert", str(weights), str(tmp_path / "net.pt"), "--layout", "official"]) == 2
+    assert "the official layout is written to .safetensors" in capsys.readouterr().err
 
 
 def test_classes_do_not_fit_into_rosinalitys_format(little, official, write, tmp_path, capsys):

@@ -7,6 +7,12 @@ import pytest
 import torch
 
 from advgen.core.errors import BadFile, MissingFile
+from advgen.generators.stylegan2 import (
+    DiscriminatorConfig,
+    GeneratorConfig,
+    StyleGAN2Discriminator,
+    StyleGAN2Generator,
+)
 from advgen.generators.stylegan2.layouts import rosinality_discriminator, rosinality_generator
 from advgen.generators.stylegan2.load import load_stylegan2
 
@@ -47,6 +53,56 @@ def test_an_official_pickle_gives_its_three_networks(little, official, write, c_
     assert torch.equal(images(found.raw_generator), images(raw))
     assert torch.equal(logits(found.discriminator), logits(judge))
     assert found.info == ("official pickle", ())
+
+
+@pytest.mark.parametrize("architecture", ["skip", "resnet", "orig"])
+def test_a_clamp_is_read_though_some_layers_never_clamp(official, write, architecture):
+    net = StyleGAN2Generator(GeneratorConfig(8, (4, 4), z_dim=4, w_dim=4, architecture=architecture, conv_clamp=256.0))
+    judge = StyleGAN2Discriminator(DiscriminatorConfig(8, (4, 4), architecture=architecture, conv_clamp=256.0))
+    found = load_stylegan2(write(official({"G_ema": net, "D": judge})))
+    assert found.generator.config == net.config
+    assert found.discriminator.config.conv_clamp == 256.0
+
+
+ASYMMETRIC = torch.tensor([[0.02, 0.05, 0.1, 0.03], [0.0, 0.3, 0.1, 0.1], [0.1, 0.0, 0.05, 0.05], [0.0, 0.1, 0.0, 0.0]])
+
+
+def with_filter(net, fir):
+    for name, buffer in net.named_buffers():
+        if name.endswith("resample_filter"):
+            net.get_submodule(name.rpartition(".")[0]).resample_filter = fir.to(buffer)
+    return net
+
+
+@pytest.mark.parametrize("fir", [ASYMMETRIC, torch.rand(7, 7)])
+def test_a_filter_of_the_files_own_is_taken_from_the_layers_that_resample(little, official, write, fir):
+    net, judge = (with_filter(net, fir) for net in little())
+    found = load_stylegan2(write(official({"G_ema": net, "D": judge})))
+    assert torch.equal(images(found.generator), images(net))
+    assert torch.equal(logits(found.discriminator), logits(judge))
+
+
+def test_a_long_filter_is_stored_as_its_factor(little, official, write):
+    taps = torch.rand(8)
+    net, _ = little()
+    inside = load_stylegan2(write(official({"G_ema": with_filter(net, taps)}))).generator
+    torch.testing.assert_close(inside.synthesis.b8.resample_filter, taps[:, None] * taps[None])
+
+
+def test_two_filters_in_one_block_are_refused(little, official, write):
+    net, _ = little()
+    net.synthesis.b8.conv0.register_buffer("resample_filter", torch.rand(4, 4))
+    with pytest.raises(BadFile, match=r"different filters in synthesis\.b8"):
+        load_stylegan2(write(torch_file(net.state_dict()), "net.pt"))
+
+
+@pytest.mark.parametrize("fir", [ASYMMETRIC])
+def test_rosinality_stores_filters_behind_zeros_with_their_gain(little, write, fir):
+    net, judge = (with_filter(net, fir) for net in little())
+    content = {"g_ema": rosinality(net), "d": rosinality_discriminator(judge.state_dict(), 2)}
+    found = load_stylegan2(write(torch_file({**content, "latent_avg": net.mean_w}), "net.pt"))
+    torch.testing.assert_close(images(found.generator), images(net), atol=1e-6, rtol=0)
+    assert torch.equal(logits(found.discriminator), logits(judge))
 
 
 def test_half_precision_files_become_float32(little, official, write):
