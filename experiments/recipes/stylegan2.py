@@ -54,6 +54,7 @@ class StyleGAN2:
     channel_base: int = 2048  # feature maps at a size: channel_base / size ...
     channel_max: int = 128  # ... and at most so many
     architecture: Literal["skip", "orig", "resnet"] = "skip"  # of the generator
+    normalisation: Literal["demodulation", "adain", "none"] = "demodulation"  # of the generator's features
     judging: Literal["resnet", "skip", "orig"] = "resnet"  # architecture of the discriminator
     learning_rate: float = 2.5e-3  # of Adam
     r1_gamma: float | None = None  # None = 0.0002 resolution^2 / batch_size
@@ -79,7 +80,15 @@ class StyleGAN2:
         c_dim = 0 if conditions is None else conditions.shape[1]
         maps = widths(resolution, channel_base=self.channel_base, channel_max=self.channel_max)
         generator = GeneratorConfig(
-            resolution, maps, channels, self.z_dim, self.w_dim, c_dim, self.mapping_layers, self.architecture
+            resolution,
+            maps,
+            channels,
+            self.z_dim,
+            self.w_dim,
+            c_dim,
+            self.mapping_layers,
+            self.architecture,
+            normalisation=self.normalisation,
         )
         discriminator = DiscriminatorConfig(
             resolution, maps, channels, c_dim, maps[0] if c_dim else 0, self.mapping_layers, self.judging

@@ -1,0 +1,86 @@
+"""Which way of putting an image into the latent space is nearest after how many seconds, and W against W+."""
+
+from typing import Any
+
+from advgen.core import checkpoints
+from advgen.experiments.study import Study, parse
+
+QUESTION = (
+    "Which inversion is nearest after 0.1, 0.3, 1, 3 and 10 seconds an image: optimiser, encoder, both, or tuning?"
+)
+DESCRIPTION = (
+    "Each method inverts one image at a time on one thread. In the generator's domain: held-out avatars. Outside of "
+    "it: photographs of faces (Labeled Faces in the Wild, brought by the reader; left out where they are not there). "
+    "LPIPS, PSNR and SSIM are measured on the re-synthesis rounded to bytes."
+)
+ARMS: dict[str, dict[str, Any]] = {
+    "optimiser, W+": {"method": "image2stylegan", "space": "w+", "steps": 350},
+    "optimiser, W": {"method": "image2stylegan", "space": "w", "steps": 350},
+    "encoder": {"method": "encoder"},
+    "encoder, then optimiser": {"method": "hybrid", "steps": 350},
+    "pivotal tuning": {"method": "pivotal"},
+}
+AVATARS, FACES = "avatars", "real faces"
+SECONDS = (0.3, 1, 3, 10)  # 0.1 is before an optimiser's first step has been judged
+
+
+def study() -> Study:
+    """Five arms on two kinds of images."""
+    faces = checkpoints.data_home() / "images" / "faces" / "lfw"
+    places: list[dict[str, Any]] = [{"label": AVATARS, "args": {"data": "avatars", "count": 64}}]
+    if faces.is_dir():
+        places.append({"label": FACES, "args": {"data": f"folder:{faces}", "count": 32}})
+    arms = [{"arm": name, "args": args} for name, args in ARMS.items()]
+    return parse(
+        {
+            "name": "inversion",
+            "question": QUESTION,
+            "description": DESCRIPTION,
+            "measurements": [{"measure": "inversion", "arms": arms, "seeds": [0], **place} for place in places],
+            "claims": _claims(with_faces=len(places) > 1),
+        },
+        "inversion",
+    )
+
+
+def _claims(*, with_faces: bool) -> list[dict[str, Any]]:
+    both = {"label": AVATARS, "arm": "encoder, then optimiser"}
+    claims: list[dict[str, Any]] = [
+        {
+            "statement": f"Avatars: after {seconds} s encoder and optimiser are nearer than the optimiser alone",
+            "quantity": "lpips",
+            "of": both,
+            "versus": {"label": AVATARS, "arm": "optimiser, W+"},
+            "at": {"seconds": seconds},
+            "relation": "<",
+        }
+        for seconds in SECONDS
+    ]
+    claims += [
+        {
+            "statement": "Avatars: the encoder takes under 0.03 s an image",
+            "quantity": "seconds",
+            "of": {"label": AVATARS, "arm": "encoder"},
+            "relation": "<",
+            "margin": 0.03,
+        },
+        {
+            "statement": "Avatars: W+ comes nearer than W",
+            "quantity": "lpips",
+            "of": {"label": AVATARS, "arm": "optimiser, W+"},
+            "versus": {"label": AVATARS, "arm": "optimiser, W"},
+            "relation": "<",
+        },
+    ]
+    if with_faces:
+        claims.append(
+            {
+                "statement": "Real faces: W leaves at least 0.05 more LPIPS than W+",
+                "quantity": "lpips",
+                "of": {"label": FACES, "arm": "optimiser, W"},
+                "versus": {"label": FACES, "arm": "optimiser, W+"},
+                "relation": ">",
+                "margin": 0.05,
+            }
+        )
+    return claims
