@@ -93,7 +93,8 @@ def compare_sets(
         stands_in_for=network.stands_in_for,
         notes=(),
     )
-    return report._replace(notes=_notes(report, has_logits=logits is not None))
+    repeated = {name: _repeated(images) for name, images in (("real", real_u8), ("generated", fake_u8))}
+    return report._replace(notes=_notes(report, repeated, has_logits=logits is not None))
 
 
 def _measured(real: Tensor, fake: Tensor, logits: Tensor | None, seed: int) -> dict[str, Any]:
@@ -240,7 +241,12 @@ def _score_interval(score: float, std: float) -> Interval:
     return score - margin, score + margin
 
 
-def _notes(report: SetReport, *, has_logits: bool) -> tuple[str, ...]:
+def _repeated(images_u8: Tensor) -> int:
+    """How many images are equal to an earlier one, byte for byte."""
+    return len(images_u8) - len({image.numpy().tobytes() for image in images_u8.cpu().contiguous()})
+
+
+def _notes(report: SetReport, repeated: dict[str, int], *, has_logits: bool) -> tuple[str, ...]:
     notes = []
     if report.stands_in_for:
         notes.append(
@@ -265,6 +271,12 @@ def _notes(report: SetReport, *, has_logits: bool) -> tuple[str, ...]:
             f"precision and recall depend on the sizes, {report.n_real} and {report.n_fake} images here: compare "
             "values of equal sizes."
         )
+    for name, count in repeated.items():
+        if count:
+            notes.append(
+                f"{count} {name} images repeat another one: balls of precision and recall shrink to points, and "
+                "intervals are too narrow."
+            )
     if report.precision is None:
         notes.append(f"precision and recall need more than {NEIGHBOURS} images in each set.")
     if report.fid_interval is None:

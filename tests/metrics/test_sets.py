@@ -175,6 +175,14 @@ def test_the_report_says_what_makes_its_numbers_weak(home: Path) -> None:
     assert len(report.features_hash) == 16
 
 
+def test_repeated_images_are_told(pixels: Features) -> None:
+    few = images_of(1, 10)
+    report = compare_sets(images_of(0, 50), few.repeat(5, 1, 1, 1), features=pixels)
+    assert any(note.startswith("40 generated images repeat another one") for note in report.notes)
+    assert report.recall == 0
+    assert not any("real images repeat" in note for note in report.notes)
+
+
 def test_small_sets_leave_out_what_they_cannot_tell(pixels: Features) -> None:
     report = compare_sets(images_of(0, 3), images_of(1, 2), features=pixels)
     assert (report.precision, report.fid_interval, report.kid_interval, report.inception_score) == (None,) * 4
