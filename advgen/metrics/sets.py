@@ -25,7 +25,7 @@ from torch import Tensor
 
 from advgen.core.errors import BadArgument
 from advgen.metrics._intervals import GROUPS, Interval, Z, jackknife, wilson
-from advgen.metrics.features import Features, resolved
+from advgen.metrics.features import Features, fingerprints, resolved
 from advgen.metrics.fid import frechet_distance
 
 NEIGHBOURS = 3
@@ -243,7 +243,7 @@ def _score_interval(score: float, std: float) -> Interval:
 
 def _repeated(images_u8: Tensor) -> int:
     """How many images are equal to an earlier one, byte for byte."""
-    return len(images_u8) - len({image.numpy().tobytes() for image in images_u8.cpu().contiguous()})
+    return len(images_u8) - len(set(fingerprints(images_u8)))
 
 
 def _notes(report: SetReport, repeated: dict[str, int], *, has_logits: bool) -> tuple[str, ...]:
