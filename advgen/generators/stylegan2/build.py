@@ -27,7 +27,7 @@ _FIR = ".resample_filter"
 
 
 def generator_of(
-    state: Mapping[str, Tensor], *, conv_clamp: float | None = None
+    state: Mapping[str, Tensor], *, conv_clamp: float | None = None, normalisation: str = "demodulation"
 ) -> tuple[StyleGAN2Generator, tuple[str, ...]]:
     """The generator in float32 and eval mode, and sentences about what the file did not hold.
 
@@ -50,6 +50,7 @@ def generator_of(
         mapping_layers=_layers(state),
         architecture=_architecture(state, f"{top}.skip.weight", "synthesis.b4.torgb.weight"),
         conv_clamp=conv_clamp,
+        normalisation=normalisation,
     )
     missing_mean = "mapping.w_avg" not in state
     if missing_mean:

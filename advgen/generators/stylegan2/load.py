@@ -48,6 +48,7 @@ class _Net(NamedTuple):
     tensors: Mapping[str, Tensor]
     conv_clamp: float | None = None
     group: int | None = 4
+    normalisation: str = "demodulation"
 
 
 class _File(NamedTuple):
@@ -81,7 +82,7 @@ def _built(file: _File) -> Loaded:
     for name in ("G_ema", "G"):
         if name in file.networks:
             net = file.networks[name]
-            made[name], said = generator_of(net.tensors, conv_clamp=net.conv_clamp)
+            made[name], said = generator_of(net.tensors, conv_clamp=net.conv_clamp, normalisation=net.normalisation)
             notes += [note for note in said if note not in notes]
     if not made:
         raise BadFile("holds no StyleGAN2 generator")
@@ -287,7 +288,7 @@ def _safetensors(path: Path) -> _File:
         clamp, group = args.get(f"{name}.conv_clamp"), args.get("D.group", 4)
         if not isinstance(clamp, int | float | None) or not isinstance(group, int | None):
             raise BadFile("has a card whose conv_clamp or group is no number")
-        made[name] = _Net(state, clamp, group)
+        made[name] = _Net(state, clamp, group, str(args.get("normalisation", "demodulation")))
     return _File("safetensors", made, () if has_card else (assumed,))
 
 

@@ -345,3 +345,10 @@ def test_a_generator_is_conditioned_on_the_phrase_vectors_of_captions(tmp_path):
         StyleGAN2(**ARGS, condition="captions").train(
             tmp_path, seed=0, device="cpu", resume=False, limit=2, meter=Meter()
         )
+
+
+@pytest.mark.parametrize("normalisation", ["adain", "none"])
+def test_a_generator_without_demodulation_is_read_back_as_what_it_is(tmp_path, normalisation):
+    recipe = StyleGAN2(**ARGS, name="toy", normalisation=normalisation)
+    recipe.train(tmp_path, seed=0, device="cpu", resume=False, limit=2, meter=Meter())
+    assert load_stylegan2(tmp_path / "toy.safetensors").generator.config.normalisation == normalisation
