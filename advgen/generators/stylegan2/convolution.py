@@ -48,7 +48,7 @@ def convolve(features: Tensor, weight: Tensor, bias: Tensor | None = None, geome
         return _plain(features, weight, bias, geometry)
     by_weight = None
     if weight.requires_grad or (bias is not None and bias.requires_grad):
-        by_weight = _ByWeight.apply(weight, bias, features, geometry)
+        by_weight = _ByWeight.apply(weight, bias, (features,), geometry)
     return _ByFeatures.apply(features, weight, bias, by_weight, geometry)
 
 
@@ -82,19 +82,23 @@ class _ByFeatures(torch.autograd.Function):
 
 
 class _ByWeight(torch.autograd.Function):
-    """Zeros, without memory, in the shape of the convolution; the gradient that arrives goes on to weight and bias."""
+    """Zeros, without memory, in the shape of the convolution; the gradient that arrives goes on to weight and bias.
+
+    The features come in a tuple, where the engine does not see them: this node must not look like a way to them.
+    """
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(weight: Tensor, bias: Tensor | None, features: Tensor, geometry: Geometry) -> Tensor:
+    def forward(weight: Tensor, bias: Tensor | None, held: tuple[Tensor], geometry: Geometry) -> Tensor:
+        (features,) = held
         maps = weight.shape[1] * geometry.groups if geometry.transposed else weight.shape[0]
         size = geometry.output(*features.shape[-2:], weight.shape[-1])
         return features.new_zeros(()).expand(features.shape[0], maps, *size)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        weight, bias, features, ctx.geometry = inputs
+        weight, bias, (features,), ctx.geometry = inputs
         ctx.with_bias = bias is not None
         ctx.save_for_backward(weight, features)
 
