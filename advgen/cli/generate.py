@@ -10,13 +10,13 @@ from advgen.cli._options import examples, out_option
 @click.command(
     "generate",
     epilog=examples(
-        "advgen generate --weights ffhq.pkl --seeds 0-15 --psi 0.7",
+        "advgen generate --weights stylegan2_avatars_64 --seeds 0-15 --psi 0.7",
         "advgen generate --weights cifar10.pkl --seeds 3,8,20-27 --class 5 --out horses",
         "advgen generate --weights ffhq.pkl --sheet mixing --rows 0-4 --cols 10-15 --layers 0-3",
         "advgen generate --weights ffhq.pkl --sheet truncation --seeds 0-5 --psis 1,0.7,0.5,0",
     ),
 )
-@click.option("--weights", required=True, type=click.Path(path_type=Path), help="File of a StyleGAN2, of any kind.")
+@click.option("--weights", required=True, help="File of a StyleGAN2, of any kind, or the name of shipped weights.")
 @click.option("--seeds", help="Seeds, e.g. 0-15 or 3,8,20-27.  [default: 0-15; sheets but the grid: 0-5]")
 @click.option("--psi", type=float, default=1.0, show_default=True, help="Truncation: 1 = none, 0 = the mean image.")
 @click.option("--cutoff", type=click.IntRange(0), help="Truncate only the first so many layers.")
@@ -34,7 +34,7 @@ from advgen.cli._options import examples, out_option
 @click.option("--steps", type=click.IntRange(2), help="Interpolation: images a row.  [default: 7]")
 @out_option("Folder for the images and grid.png, or for the sheet.", default="generated")
 def command(
-    weights: Path,
+    weights: str,
     seeds: str | None,
     psi: float,
     cutoff: int | None,
@@ -57,7 +57,7 @@ def command(
 
     from advgen.core.device import set_threads
     from advgen.core.errors import BadArgument
-    from advgen.generators.stylegan2.load import load_stylegan2
+    from advgen.generators.stylegan2.load import load_stylegan2, located
     from advgen.generators.stylegan2.sample import save_images, seeds_of
 
     if not isfinite(psi):
@@ -71,7 +71,8 @@ def command(
             )
     chosen = seeds_of(seeds or ("0-15" if sheet in (None, "grid") else "0-5"))
     set_threads()
-    loaded = load_stylegan2(weights)
+    file = located(weights)
+    loaded = load_stylegan2(file)
     for note in loaded.info.notes:
         click.echo(f"note: {note}.", err=True)
     if sheet is None:
@@ -84,7 +85,7 @@ def command(
     from advgen.core.files import sha256
     from advgen.inversion.sheets import Sheets, numbers_of
 
-    source = {"weights": weights.name, "sha256": sha256(weights), "advgen": advgen.__version__}
+    source = {"weights": file.name, "sha256": sha256(file), "advgen": advgen.__version__}
     sheets = Sheets(loaded.generator, psi, cutoff, label, noise, source)
     if sheet == "grid":
         drawn = sheets.grid(chosen)

@@ -108,13 +108,9 @@ def command(
 
 def _generator(ref: str) -> Any:
     """The averaged generator of a file, or of shipped weights by name."""
-    from advgen.core.checkpoints import find
     from advgen.generators.stylegan2.load import load_stylegan2
 
-    path = Path(ref).expanduser()
-    if not path.exists() and path.name == ref and not path.suffix:
-        path = find(ref, remedy="Give the file of a StyleGAN2, or the name of shipped weights.")
-    loaded = load_stylegan2(path)
+    loaded = load_stylegan2(ref)
     for note in loaded.info.notes:
         _say(f"note: {note}.")
     return loaded.generator

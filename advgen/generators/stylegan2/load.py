@@ -57,14 +57,26 @@ class _File(NamedTuple):
     notes: tuple[str, ...] = ()
 
 
+def located(ref: str | Path) -> Path:
+    """The file that a path or the name of shipped weights means.
+
+    Raises:
+        MissingFile: there is no such file or name.
+    """
+    path = Path(ref).expanduser()
+    if path.suffix or path.exists() or len(path.parts) > 1:
+        return path
+    return checkpoints.find(str(ref), remedy="Give the file of a StyleGAN2, or the name of shipped weights.")
+
+
 def load_stylegan2(path: str | Path) -> Loaded:
-    """The StyleGAN2 in a file.
+    """The StyleGAN2 in a file, or in shipped weights by name.
 
     Raises:
         MissingFile: there is no such file.
         BadFile: no StyleGAN2, damaged, or asking for anything but data; says what it asked for.
     """
-    path = Path(path)
+    path = located(path)
     if not path.exists():
         raise MissingFile(f"there is no file {path}.")
     if not path.is_file():
