@@ -120,7 +120,9 @@ class Generator:
 
     def _cost(self, card: Card) -> dict[str, float | None]:
         cost = card.cost if isinstance(card.cost, Mapping) else json.loads(card.cost)
-        images, seconds = cost.get("images"), cost.get("seconds")
+        # On a CPU its own time: other work on the machine does not count.
+        own = "cpu seconds" if cost.get("device") == "cpu" and "cpu seconds" in cost else "seconds"
+        images, seconds = cost.get("images"), cost.get(own)
         return {"images": images, "seconds": 1000 * seconds / images if images and seconds else None}
 
     @torch.no_grad()

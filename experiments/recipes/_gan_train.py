@@ -136,7 +136,7 @@ class GanRun:
             (lambda: torch.autocast(self.at.type, torch.bfloat16)) if self.plan.precision == "bf16" else None,
             torch.zeros((), device=self.at),
         )
-        self.step, self.attempt, self.seconds = 0, 0, 0.0
+        self.step, self.attempt, self.seconds, self.cpu_seconds = 0, 0, 0.0, 0.0
         self.log: list[dict[str, Any]] = []
         self.sums: dict[str, list[float]] = {}  # of the steps since the last look
         self.best: dict[str, Any] = {}
@@ -158,16 +158,16 @@ class GanRun:
         return self._finished()
 
     def _steps(self, interrupts: Interrupts, meter: Meter) -> None:
-        begun = time.perf_counter() - self.seconds
+        begun, cpu_begun = time.perf_counter() - self.seconds, time.process_time() - self.cpu_seconds
         between = max(1, self.plan.every // self.plan.batch_size)
         while self.step < self.total:
             wrong = self._one_step(meter)
             if wrong:
                 self._roll_back(wrong)
-                begun = time.perf_counter() - self.seconds
+                begun, cpu_begun = time.perf_counter() - self.seconds, time.process_time() - self.cpu_seconds
                 continue
             self.step += 1
-            self.seconds = time.perf_counter() - begun
+            self.seconds, self.cpu_seconds = time.perf_counter() - begun, time.process_time() - cpu_begun
             asked = bool(self._any(interrupts.asked))
             looked = self.step % between == 0 or self.step == self.total
             if looked:
@@ -285,6 +285,7 @@ class GanRun:
                 "step": self.step,
                 "attempt": self.attempt,
                 "seconds": self.seconds,
+                "cpu seconds": self.cpu_seconds,
                 "networks": {"G": self.g.state_dict(), "D": self.d.state_dict(), "G_ema": self.averaged.state_dict()},
                 "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
                 "path mean": self.step_of.path_mean,
@@ -313,6 +314,7 @@ class GanRun:
             self.strength.load_state_dict(saved["strength"])
             self.augment.p = self.strength.p
         self.step, self.attempt, self.seconds = saved["step"], saved["attempt"], saved["seconds"]
+        self.cpu_seconds = saved["cpu seconds"]
         self.log, self.sums, self.best = saved["log"], saved["sums"], saved["best"]
 
     def _finished(self) -> Trained:
@@ -325,6 +327,7 @@ class GanRun:
             nets = [growing.fully_grown(net) for net in nets]
         cost = {
             "seconds": round(self.seconds, 1),
+            "cpu seconds": round(self.cpu_seconds, 1),  # of this process
             "device": str(self.at),
             "processes": self.world,
             "threads": torch.get_num_threads(),

@@ -61,6 +61,7 @@ def final_state(trained_run):
     trained_run._save()
     state = load_state(trained_run.state)
     state.pop("seconds")
+    state.pop("cpu seconds")
     for row in state["log"]:
         row.pop("seconds")
     return state
