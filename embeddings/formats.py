@@ -1,7 +1,11 @@
 """Files of vectors: ours (safetensors and a card), word2vec text and binary, GloVe text. Nothing is ever unpickled."""
 
 import io
+import json
+import mmap
+import struct
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Literal
 
@@ -17,21 +21,32 @@ Format = Literal["word2vec-text", "word2vec-binary", "glove"]
 _SNIFFED = 1 << 16
 
 
-def save(path: Path, vectors: Vectors, card: Card) -> Card:
-    """Writes `NAME.safetensors` and its card; returns the card with the file's hash."""
+def save(path: Path, vectors: Vectors, card: Card, *, half: bool = False) -> Card:
+    """Writes `NAME.safetensors` and its card; returns the card with the file's hash.
+
+    `half` rounds to 16 bits, about three digits: half the size, and read back as 32 bits.
+    """
     import torch
 
     from advgen.core import checkpoints
 
+    _refuse_words_with(("\n",), vectors)
+    with np.errstate(over="ignore"):  # refused below
+        matrix = np.array(vectors.matrix, dtype=np.float16 if half else np.float32, order="C")
+    if half and not np.isfinite(matrix).all():
+        raise BadArgument(f"a number over {np.finfo(np.float16).max:,.0f} does not fit 16 bits; save with 32.")
     words = np.frombuffer("\n".join(vectors.words).encode(), dtype=np.uint8)
-    tensors = {"matrix": torch.from_numpy(np.ascontiguousarray(vectors.matrix)), "words": torch.tensor(words)}
+    tensors = {"matrix": torch.from_numpy(matrix), "words": torch.tensor(words)}
     if vectors.counts is not None:
-        tensors["counts"] = torch.from_numpy(np.ascontiguousarray(vectors.counts))
+        tensors["counts"] = torch.from_numpy(np.array(vectors.counts))
     return checkpoints.save(path, tensors, card)
 
 
-def load(path: Path, *, most_frequent: int | None = None) -> Vectors:
+def load(path: Path, *, most_frequent: int | None = None, mapped: bool = False) -> Vectors:
     """Vectors of any of the formats, told apart by what is in the file; with `most_frequent`, only the first so many.
+
+    `mapped` leaves the numbers of our own format in their file: opening reads the words alone, and neither the file's
+    hash nor its numbers are checked before they are used.
 
     Raises:
         MissingFile: there is no such file.
@@ -46,7 +61,9 @@ def load(path: Path, *, most_frequent: int | None = None) -> Vectors:
     if head[:2] in (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"):
         raise BadFile(f"{path} is a pickle, which can run code when read; export it as word2vec text and give that.")
     if path.suffix == ".safetensors":
-        return _ours(path, most_frequent)
+        return _mapped(path, most_frequent) if mapped else _ours(path, most_frequent)
+    if mapped:
+        raise BadFile(f"{path} cannot stay mapped, only .safetensors can: run `advgen embed convert` on it first.")
     try:
         header = _header(head)
         if header and _is_binary(head, header[1]):
@@ -70,24 +87,58 @@ def export(path: Path, vectors: Vectors, format: Format) -> None:
 
     if format not in ("word2vec-text", "word2vec-binary", "glove"):
         raise BadArgument(f"the format must be word2vec-text, word2vec-binary or glove, got {format!r}.")
+    _refuse_words_with((" ", "\n"), vectors)
     write_atomically(path, write)
 
 
-def _ours(path: Path, most_frequent: int | None) -> Vectors:
-    from safetensors import SafetensorError, safe_open
+def _refuse_words_with(separators: tuple[str, ...], vectors: Vectors) -> None:
+    word = next((w for w in vectors.words if any(s in w for s in separators)), None)
+    if word is not None:
+        raise BadArgument(f"the word {word!r} holds what separates words in this format; rename it before saving.")
 
+
+def _ours(path: Path, most_frequent: int | None) -> Vectors:
     card = read_card(path)
     found = sha256(path)
     if found != card.file_hash:
         raise BadFile(f"{path} is not the file its card was written for: damaged or replaced; get both again.")
+    with _opened(path, card) as file:
+        words, counts = _words(file, most_frequent)
+        matrix = file.get_slice("matrix")[: len(words)].astype(np.float32)
+    return Vectors(words, matrix, counts)
+
+
+def _mapped(path: Path, most_frequent: int | None) -> Vectors:
+    with _opened(path, read_card(path)) as file:
+        words, counts = _words(file, most_frequent)
+    with path.open("rb") as raw:
+        (length,) = struct.unpack("<Q", raw.read(8))
+        about = json.loads(raw.read(length))["matrix"]
+        mapping = mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ)
+    dtype = {"F32": "<f4", "F16": "<f2"}.get(about["dtype"])
+    if dtype is None:
+        raise BadFile(f"{path} holds numbers of type {about['dtype']}; F32 or F16 were expected.")
+    dim = about["shape"][1]
+    matrix = np.frombuffer(mapping, dtype, len(words) * dim, 8 + length + about["data_offsets"][0])
+    return Vectors(words, matrix.reshape(len(words), dim), counts, mapping)
+
+
+@contextmanager
+def _opened(path: Path, card: Card) -> Iterator[Any]:
+    """A file of ours, whose faults become sentences; safetensors itself compares the header with the file's size."""
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(path, framework="numpy") as file:
-            words = tuple(bytes(file.get_tensor("words")).decode().split("\n"))[:most_frequent]
-            matrix = file.get_slice("matrix")[: len(words)].astype(np.float32)
-            counts = file.get_slice("counts")[: len(words)] if "counts" in file.keys() else None  # noqa: SIM118
+            yield file
     except (SafetensorError, KeyError, UnicodeDecodeError) as error:
         raise BadFile(f"{path} holds no word vectors ({error}); its card says {card.kind!r}.") from None
-    return Vectors(words, matrix, counts)
+
+
+def _words(file: Any, most_frequent: int | None) -> tuple[tuple[str, ...], Any]:
+    """Words and their counts, None where they are not kept."""
+    words = tuple(bytes(file.get_tensor("words")).decode().split("\n"))[:most_frequent]
+    return words, file.get_slice("counts")[: len(words)] if "counts" in file.keys() else None  # noqa: SIM118
 
 
 def _header(head: bytes) -> tuple[int, int] | None:

@@ -21,13 +21,24 @@ def trained(tokens: Tokens, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="module")
+def seeds(tokens: Tokens, trained: Path) -> list[Path]:
+    """Another method's vectors of two seeds and, as if of another corpus, `trained`."""
+    paths = [trained.parent / f"seed{k}.safetensors" for k in (0, 1)]
+    for k, out in enumerate(paths):
+        words = ["embed", "train", "text", str(tokens.path), "--method", "skip-gram", "--seed", str(k)]
+        assert main([*words, "--out", str(out), *SMALL]) == 0
+    return [*paths, trained]
+
+
 def said(capsys: pytest.CaptureFixture[str], *words: str, code: int) -> str:
     """What a command prints: its result, or with exit code 2 its one sentence."""
     assert main(["embed", *words]) == code
     out, err = capsys.readouterr()
     if code:
         assert out == ""
-        assert len(err.strip().splitlines()) == 1, err
+        assert [line.startswith("advgen: ") for line in err.splitlines()].count(True) == 1, err
+        assert err.splitlines()[-1].startswith("advgen: "), err
     return err if code else out
 
 
@@ -59,11 +70,11 @@ def test_evaluation_has_coverage_beside_every_number(
     similar = result["similarity"]["pairs.txt"]
     assert (similar["n"], similar["pairs"], similar["unknown"]) == (4, 5, ["zebra"])
     assert (result["analogies"]["questions.txt"]["total"]["n"], result["tokens"]) == (1, 24_000)
-    assert result["occurrences"]["zebra"] == 0
+    assert result["occurrences"]["zebra"] == {"count": 0, "under": None}
     text = said(capsys, "evaluate", str(trained), *given, code=0)
     assert "from 24,000 tokens" in text
     assert "4/5" in text
-    assert "under 20 occurrences, too few for a claim: zebra" in text
+    assert "under 20 occurrences in small.safetensors, too few for a claim: zebra" in text
 
 
 def test_neighbours_and_analogies_are_asked(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -74,7 +85,54 @@ def test_neighbours_and_analogies_are_asked(trained: Path, capsys: pytest.Captur
 
 def test_a_space_agrees_with_itself(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = json.loads(said(capsys, "compare", str(trained), str(trained), "--json", code=0))
-    assert result["neighbours"] == {"shared": 1.0, "n": 10, "words": 120}
+    assert (result["neighbours"]["share"], result["neighbours"]["words"]) == (1, 120)
+    assert result["alignment"]["accuracy"][0]["share"] == 1
+    assert result["shift"] is None
+    assert "no shift is claimed" in said(capsys, "compare", str(trained), str(trained), code=0)
+
+
+def test_seeds_of_one_corpus_are_the_floor_of_a_comparison(
+    seeds: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pairs.txt").write_text("w0 w1 9\nw0 w50 2\nw1 w2 8\nw1 w90 1\nw0 zebra 3\n")
+    one, again, other = map(str, seeds)
+    given = [one, other, "--one-again", again, "--pairs", str(tmp_path / "pairs.txt"), "--shift-neighbours", "10"]
+    result = json.loads(said(capsys, "compare", *given, "--json", code=0))
+    assert [f["of"] for f in result["floors"]] == [Path(one).name]
+    assert len(result["shift"]["shifts"]) == 120
+    assert result["similarity"]["pairs.txt"]["difference"]["n"] == 4
+    text = said(capsys, "compare", *given, code=0)
+    assert "held-out words" in text
+    assert f"two seeds of {Path(one).name}" in text
+    assert "keep less than noise explains" in text
+    assert "4/5" in text
+
+
+def test_two_languages_are_aligned_by_their_translations(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "words.txt").write_text("\n".join(f"w{i} w{i}" for i in range(60)) + "\nzebra w1\n")
+    given = [str(trained), str(trained), "--translations", str(tmp_path / "words.txt")]
+    result = json.loads(said(capsys, "compare", *given, "--json", code=0))
+    assert (result["alignment"]["accuracy"][0]["share"], result["unknown"]) == (1, ["zebra"])
+    assert "1: zebra" in said(capsys, "compare", *given, code=0)
+
+
+def test_words_are_counted_in_each_corpus_and_the_rare_ones_named(
+    tokens: Tokens, trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "words.txt").write_text("w0\nW1\nzebra\n")
+    (tmp_path / "other.txt").write_text("zebra w0 zebra\n" * 10)
+    given = ["--vocabulary", str(tmp_path / "words.txt"), "--tokens", str(tokens.path)]
+    given += ["--tokens", str(tmp_path / "other.txt")]
+    result = json.loads(said(capsys, "evaluate", str(trained), *given, "--json", code=0))
+    exact = result[str(tokens.path)]["occurrences"]
+    assert result[str(trained)]["occurrences"] == exact
+    assert exact["W1"]["count"] == tokens.path.read_text().split().count("w1")
+    assert result[str(tmp_path / "other.txt")]["occurrences"]["zebra"]["count"] == 20
+    text = said(capsys, "evaluate", str(trained), *given, code=0)
+    assert "under 20 occurrences in other.txt, too few for a claim: w0, W1" in text
+    assert f"under 20 occurrences in {trained.name}, too few for a claim: zebra" in text
 
 
 @pytest.mark.parametrize(
@@ -91,13 +149,21 @@ def test_a_space_agrees_with_itself(trained: Path, capsys: pytest.CaptureFixture
         (["nearest", "{trained}", "zebra"], "unknown word 'zebra'"),
         (["nearest", "{tmp}/none", "w0"], "no file of vectors"),
         (["nearest", "{trained}", "w0", "-n", "0"], "-n"),
+        (["nearest", "{tokens}", "w0", "--mapped"], "only .safetensors can"),
+        (["evaluate", "--vocabulary", "{tokens}"], "no file of vectors"),
+        (["evaluate", "{trained}", "--pairs", "{tokens}", "--tokens", "{tokens}"], "name them by --vocabulary"),
+        (["evaluate", "{trained}", "--vocabulary", "{word}", "--tokens", "{tmp}/none"], "no file of tokens"),
+        (["compare", "{trained}", "{trained}", "--translations", "{tokens}"], "line 1: 20 words"),
+        (["compare", "{trained}", "{trained}", "--one-again", "{trained}"], "hold the same vectors"),
+        (["compare", "{trained}", "{trained}", "-n", "500"], "share 120 words; more than 500 are needed"),
         (["wash"], "wash"),
     ],
 )
 def test_bad_input_is_one_sentence(
     words: list[str], sentence: str, trained: Path, tokens: Tokens, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    places = {"{trained}": trained, "{tokens}": tokens.path, "{tmp}": tmp_path}
+    (tmp_path / "word.txt").write_text("w0\n")
+    places = {"{trained}": trained, "{tokens}": tokens.path, "{word}": tmp_path / "word.txt", "{tmp}": tmp_path}
     for name, place in places.items():
         words = [w.replace(name, str(place)) for w in words]
     assert sentence in said(capsys, *words, code=2)

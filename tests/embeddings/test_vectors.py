@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 
 from advgen.core.errors import BadArgument, BadFile, MissingFile, UnknownName
 from advgen.core.specs import Card
-from advgen.embeddings import formats, judging
+from advgen.embeddings import formats, judging, wordsets
 from advgen.embeddings.corpora.tokens import Tokens
 from advgen.embeddings.vectors import Vectors
 from advgen.embeddings.word2vec import Word2Vec
@@ -54,6 +54,13 @@ def test_3cosmul_is_the_papers_ratio(vectors: Vectors) -> None:
         assert score == pytest.approx(b * c / (a + 0.001), rel=1e-4)
 
 
+def test_gensim_answers_over_the_same_numbers(vectors: Vectors, peer: KeyedVectors) -> None:
+    keyed = vectors.to_gensim()
+    assert np.shares_memory(keyed.vectors, vectors.matrix)
+    assert keyed.most_similar("word3", topn=5) == peer.most_similar("word3", topn=5)
+    assert keyed.get_vecattr("word3", "count") == 57
+
+
 def test_an_unknown_word_is_refused_with_the_nearest(vectors: Vectors) -> None:
     with pytest.raises(UnknownName, match="'wrod3': did you mean 'word3'"):
         vectors.nearest("wrod3")
@@ -73,6 +80,17 @@ def test_files_go_there_and_back_to_the_bit(format: formats.Format, vectors: Vec
     assert back.words == vectors.words
     assert back.matrix.tobytes() == vectors.matrix.tobytes()
     assert formats.load(tmp_path / "v", most_frequent=7).words == vectors.words[:7]
+
+
+def test_a_word_that_would_break_its_file_is_not_written(tmp_path: Path) -> None:
+    def of(word: str) -> Vectors:
+        return Vectors((word,), np.ones((1, 2), np.float32))
+
+    with pytest.raises(BadArgument, match="'new york' holds what separates words"):
+        formats.export(tmp_path / "v.vec", of("new york"), "glove")
+    with pytest.raises(BadArgument, match="holds what separates words"):
+        formats.save(tmp_path / "v.safetensors", of("a\nb"), CARD)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("binary", [False, True])
@@ -125,21 +143,22 @@ def test_a_bad_file_is_one_sentence(content: bytes, sentence: str, tmp_path: Pat
 
 def test_similarity_is_spearmans_rho_over_known_pairs(vectors: Vectors) -> None:
     rng = np.random.default_rng(1)
-    pairs = [judging.Pair(f"word{a}", f"Word{b}", float(s)) for a, b, s in rng.integers(0, 60, (40, 3))]
-    result = judging.similarity(vectors, [*pairs, judging.Pair("word1", "zebra", 3.0)])
+    pairs = [wordsets.Pair(f"word{a}", f"Word{b}", float(s)) for a, b, s in rng.integers(0, 60, (40, 3))]
+    result = judging.similarity(vectors, [*pairs, wordsets.Pair("word1", "zebra", 3.0)])
     expected = spearmanr([vectors.similarity(p.one, p.other.lower()) for p in pairs], [p.score for p in pairs])
     assert result.spearman == pytest.approx(expected.statistic)
     assert (result.n, result.pairs, result.unknown) == (40, 41, ("zebra",))
+    assert result.left_out == (("word1", "zebra"),)
     assert result.low < result.spearman < result.high  # type: ignore[operator]
 
 
 def test_similarity_of_too_few_known_pairs_is_empty(vectors: Vectors) -> None:
-    result = judging.similarity(vectors, [judging.Pair("x", "y", 1.0)] * 5)
+    result = judging.similarity(vectors, [wordsets.Pair("x", "y", 1.0)] * 5)
     assert (result.spearman, result.n, result.pairs) == (None, 0, 5)
 
 
 def test_a_term_of_several_words_is_known_when_all_are(vectors: Vectors) -> None:
-    pairs = [judging.Pair("word1 word2", f"word{k}", float(k)) for k in range(5)]
+    pairs = [wordsets.Pair("word1 word2", f"word{k}", float(k)) for k in range(5)]
     assert judging.similarity(vectors, pairs).n == 5
     assert judging.similarity(vectors, [p._replace(one="word1 zebra") for p in pairs]).n == 0
 
@@ -150,23 +169,17 @@ def test_analogies_are_counted_by_section(tmp_path: Path) -> None:
     vectors = Vectors(tuple(grid), np.array(list(grid.values()), dtype=np.float32))
     path = tmp_path / "questions.txt"
     path.write_text(": rows\nx1 y1 x2 y2\nx1 y1 X3 y3\nx1 x2 y1 y3\n: none\na b c d\n")
-    result = judging.analogies(vectors, judging.read_analogies(path))
+    result = judging.analogies(vectors, wordsets.read_analogies(path))
     assert [(s.name, s.right, s.n, s.questions) for s in result.sections] == [("rows", 2, 3, 3), ("none", 0, 0, 1)]
     assert result.sections[1].accuracy is None
     assert (result.total.right, result.total.n) == (2, 3)
     assert result.unknown == ("a", "b", "c", "d")
 
 
-def test_overlap_is_one_with_itself_and_small_with_chance(vectors: Vectors) -> None:
-    other = Vectors(vectors.words, np.random.default_rng(9).normal(size=(60, 8)).astype(np.float32))
-    assert judging.overlap(vectors, vectors) == (1.0, 60)
-    assert judging.overlap(vectors, other)[0] < 0.4
-
-
 def test_every_shipped_pair_list_is_read(shared_data: Path) -> None:
     sets = shared_data / "text" / "wordsets"
     sizes = {
-        p.name: len(judging.read_pairs(p))
+        p.name: len(wordsets.read_pairs(p))
         for p in [
             *sets.glob("general/EN-*.txt"), sets / "general" / "wordsim353.tsv", sets / "general" / "simlex999.txt",
             sets / "biomedical" / "UMNSRS-sim.txt", sets / "biomedical" / "UMNSRS_similarity.csv",
@@ -176,7 +189,7 @@ def test_every_shipped_pair_list_is_read(shared_data: Path) -> None:
     assert (sizes["EN-WS-353-ALL.txt"], sizes["wordsim353.tsv"], sizes["simlex999.txt"]) == (353, 353, 999)
     assert (sizes["EN-MEN-TR-3k.txt"], sizes["UMNSRS-sim.txt"], sizes["UMNSRS_similarity.csv"]) == (3000, 566, 566)
     assert (sizes["MayoSRS.txt"], sizes["Bio-SimLex.txt"]) == (101, 988)
-    sections = judging.read_analogies(sets / "general" / "questions-words.txt")
+    sections = wordsets.read_analogies(sets / "general" / "questions-words.txt")
     assert (len(sections), sum(map(len, sections.values()))) == (14, 19544)
 
 

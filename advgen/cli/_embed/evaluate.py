@@ -1,18 +1,27 @@
 """Judge vectors by word pairs, analogies and how often words occur."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from advgen.cli._embed.options import file_type, method_option, most_frequent_option, named, rho, tokens_of
+from advgen.cli._embed.options import (
+    file_type,
+    mapped_option,
+    method_option,
+    most_frequent_option,
+    named,
+    names_of,
+    rho,
+    tokens_of,
+    told,
+)
 from advgen.cli._options import examples, json_option, print_json, print_table
 
 if TYPE_CHECKING:
+    from advgen.embeddings.coverage import Occurrences
     from advgen.embeddings.judging import Analogies, Section, Similarity
-    from advgen.embeddings.vectors import Vectors
-
-RARE = 20  # occurrences; no claim should rest on a word with fewer
 
 
 @click.command(
@@ -22,72 +31,87 @@ RARE = 20  # occurrences; no claim should rest on a word with fewer
         "advgen embed evaluate wiki.safetensors pubmed.safetensors --vocabulary words.txt --json",
     ),
 )
-@click.argument("files", nargs=-1, required=True, type=file_type)
+@click.argument("files", nargs=-1, type=file_type)
 @click.option("--pairs", multiple=True, type=file_type, help="Word pairs with people's scores; may be repeated.")
 @click.option("--analogies", multiple=True, type=file_type, help="Questions of four words; may be repeated.")
-@click.option("--vocabulary", type=file_type, help="Words, one a line: how often each occurs in the corpus.")
+@click.option("--vocabulary", type=file_type, help="Words, one a line: how often each occurs in each corpus.")
+@click.option(
+    "--tokens", multiple=True, type=file_type, help="With --vocabulary: a corpus to count in, words apart by spaces."
+)
 @method_option
 @most_frequent_option
+@mapped_option
 @json_option
 def evaluate(
     files: tuple[Path, ...], pairs: tuple[Path, ...], analogies: tuple[Path, ...], vocabulary: Path | None,
-    method: str, most_frequent: int | None, *, as_json: bool,
+    tokens: tuple[Path, ...], method: str, most_frequent: int | None, *, mapped: bool, as_json: bool,
 ) -> None:  # fmt: skip
     """Judge FILES of vectors: Spearman's rho with its 95% interval, analogies by section, coverage.
 
-    Pairs and questions with a word that has no vector are left out, counted and named, never scored.
+    Pairs and questions with a word that has no vector are left out, counted and named, never scored. Words of
+    --vocabulary are counted in the corpus of each of FILES, as its vectors tell it, and in each of --tokens (train
+    keeps such files in its work folder); no claim should rest on those that are named as too rare.
     """
     from advgen.core.errors import BadArgument
-    from advgen.embeddings import formats, judging
+    from advgen.embeddings import coverage, formats, judging, wordsets
 
     if not (pairs or analogies or vocabulary):
         raise BadArgument("nothing to judge by was given; name --pairs, --analogies or --vocabulary.")
-    pair_sets = {path.name: judging.read_pairs(path) for path in pairs}
-    question_sets = {path.name: judging.read_analogies(path) for path in analogies}
-    asked = judging.read_words(vocabulary) if vocabulary else []
+    if not files and not tokens:
+        raise BadArgument("no file of vectors was given; name one or more.")
+    if tokens and not vocabulary:
+        raise BadArgument("--tokens is a corpus to count words in; name them by --vocabulary.")
+    pair_sets = [wordsets.read_pairs(path) for path in pairs]
+    question_sets = [wordsets.read_analogies(path) for path in analogies]
+    asked = wordsets.read_words(vocabulary) if vocabulary else []
+    of_tokens = {name: coverage.in_tokens(path, asked) for name, path in zip(names_of(tokens), tokens)}
     results: dict[str, Any] = {}
-    for file in files:
-        vectors = formats.load(file, most_frequent=most_frequent)
-        similar = {name: judging.similarity(vectors, listed) for name, listed in pair_sets.items()}
+    counted: dict[str, dict[str, Occurrences]] = {}
+    for file, name in zip(files, names_of(files)):
+        vectors = formats.load(file, most_frequent=most_frequent, mapped=mapped)
+        similar = {n: judging.similarity(vectors, listed) for n, listed in zip(names_of(pairs), pair_sets)}
         answered = {
-            name: judging.analogies(vectors, sections, method=method)  # type: ignore[arg-type]
-            for name, sections in question_sets.items()
+            n: judging.analogies(vectors, sections, method=method)  # type: ignore[arg-type]
+            for n, sections in zip(names_of(analogies), question_sets)
         }
-        counted = {word: _occurrences(vectors, word) for word in asked}
+        counted[name] = coverage.in_vectors(vectors, asked, least=None if most_frequent else _least(file))
         results[str(file)] = {
             "words": len(vectors),
             "tokens": tokens_of(file),
-            "similarity": {name: s._asdict() for name, s in similar.items()},
-            "analogies": {name: _analogies_dict(a) for name, a in answered.items()},
-            "occurrences": counted,
+            "similarity": {n: s._asdict() for n, s in similar.items()},
+            "analogies": {n: _analogies_dict(a) for n, a in answered.items()},
+            "occurrences": {word: found._asdict() for word, found in counted[name].items()},
         }
         if not as_json:
-            _print_judgement(file, vectors, similar, answered, counted)
+            click.echo(told(file, vectors))
+            _print_judgement(similar, answered)
+    for path, (name, found) in zip(tokens, of_tokens.items()):
+        counted[name] = found
+        results[str(path)] = {"occurrences": {word: times._asdict() for word, times in found.items()}}
     if as_json:
         print_json(results)
+    elif asked:
+        _print_occurrences(asked, counted)
 
 
-def _occurrences(vectors: "Vectors", word: str) -> int | None:
-    """None where the file keeps no counts; 0 stands for fewer than the vocabulary's limit."""
-    if vectors.counts is None:
-        return None
-    return int(vectors.counts[vectors.row[word]]) if word in vectors else 0
+def _least(file: Path) -> int | None:
+    """How often a word had to occur to get a vector, where the card says so and no other limit stood."""
+    from advgen.core.checkpoints import read_card
+
+    args = read_card(file).args if file.suffix == ".safetensors" else {}
+    least = args.get("min_count")
+    return least if isinstance(least, int) and args.get("max_words") is None else None
 
 
 def _analogies_dict(result: "Analogies") -> dict[str, Any]:
-    def told(section: "Section") -> dict[str, Any]:
+    def as_dict(section: "Section") -> dict[str, Any]:
         return {**section._asdict(), "accuracy": section.accuracy}
 
-    sections = [told(s) for s in result.sections]
-    return {"sections": sections, "total": told(result.total), "unknown": list(result.unknown)}
+    sections = [as_dict(s) for s in result.sections]
+    return {"sections": sections, "total": as_dict(result.total), "unknown": list(result.unknown)}
 
 
-def _print_judgement(
-    file: Path, vectors: "Vectors", similar: "dict[str, Similarity]", answered: "dict[str, Analogies]",
-    counted: dict[str, int | None],
-) -> None:  # fmt: skip
-    tokens = tokens_of(file)
-    click.echo(f"{file}: {len(vectors):,} words, {f'from {tokens:,} tokens' if tokens else 'corpus size not known'}")
+def _print_judgement(similar: "Mapping[str, Similarity]", answered: "Mapping[str, Analogies]") -> None:
     if similar:
         rows = [[name, rho(s), f"{s.n}/{s.pairs}", named(s.unknown)] for name, s in similar.items()]
         print_table(["PAIRS", "SPEARMAN [95%]", "N", "UNKNOWN"], rows)
@@ -99,8 +123,14 @@ def _print_judgement(
         print_table([f"ANALOGIES {name}", "RIGHT", "N"], rows)
         if result.unknown:
             click.echo(f"unknown: {named(result.unknown)}")
-    if counted:
-        print_table(["WORD", "OCCURRENCES"], [[w, "not kept" if n is None else f"{n:,}"] for w, n in counted.items()])
-        rare = [w for w, n in counted.items() if n is not None and n < RARE]
+
+
+def _print_occurrences(asked: Sequence[str], counted: "Mapping[str, Mapping[str, Occurrences]]") -> None:
+    """A word a line and a corpus a column; then what is too rare in each."""
+    from advgen.embeddings.shift import RARE
+
+    print_table(["WORD", *counted], [[word, *(str(found[word]) for found in counted.values())] for word in asked])
+    for name, found in counted.items():
+        rare = [word for word in asked if found[word].below(RARE)]
         if rare:
-            click.echo(f"under {RARE} occurrences, too few for a claim: {', '.join(rare)}")
+            click.echo(f"under {RARE} occurrences in {name}, too few for a claim: {', '.join(rare)}")

@@ -1,16 +1,21 @@
 """What the commands under `advgen embed` share: options, and how their results are printed."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from advgen.embeddings.judging import Similarity
+    from advgen.embeddings.judging import Difference, Similarity
+    from advgen.embeddings.vectors import Vectors
 
 file_type = click.Path(path_type=Path)
 most_frequent_option = click.option(
     "--most-frequent", type=click.IntRange(1), help="Use only the first so many words of the vectors."
+)
+mapped_option = click.option(
+    "--mapped", is_flag=True, help="Leave the numbers in their file (.safetensors): for vectors larger than memory."
 )
 method_option = click.option(
     "--method", type=click.Choice(["3CosAdd", "3CosMul"]), default="3CosAdd", show_default=True, help="Of analogies."
@@ -25,12 +30,35 @@ def tokens_of(file: Path) -> int | None:
     return read_card(file).metrics.get("tokens") if file.suffix == ".safetensors" else None
 
 
-def rho(result: "Similarity") -> str:
-    if result.spearman is None:
-        return "-"
-    return f"{result.spearman:.3f} [{result.low:.3f}, {result.high:.3f}]"
+def told(file: Path, vectors: "Vectors") -> str:
+    """One line: which vectors, and of how many tokens."""
+    tokens = tokens_of(file)
+    return f"{file}: {len(vectors):,} words, {f'from {tokens:,} tokens' if tokens else 'corpus size not known'}"
 
 
-def named(words: tuple[str, ...]) -> str:
+def tell_rare(vectors: "Vectors", words: Sequence[str]) -> None:
+    """On stderr: which of these words are too rare for what is said of them to be more than chance."""
+    from advgen.embeddings.shift import RARE
+
+    if vectors.counts is None:
+        return
+    counted = {w: int(vectors.counts[vectors.row[w]]) for w in words}
+    rare = [f"{w} {n} times" for w, n in counted.items() if n < RARE]
+    if rare:
+        click.echo(f"note: in the corpus {', '.join(rare)}: under {RARE}, so mostly chance.", err=True)
+
+
+def names_of(files: Sequence[Path]) -> list[str]:
+    """A name for each file: its last part, or all of it where two would be called the same."""
+    return [f.name if [g.name for g in files].count(f.name) == 1 else str(f) for f in files]
+
+
+def rho(result: "Similarity | Difference") -> str:
+    """A rank correlation, or a difference of two, with its interval."""
+    value = result.spearman if hasattr(result, "spearman") else result.value
+    return "-" if value is None else f"{value:.3f} [{result.low:.3f}, {result.high:.3f}]"
+
+
+def named(words: Sequence[str]) -> str:
     shown = ", ".join(words[:12])
     return f"{len(words)}: {shown}{', …' if len(words) > 12 else ''}" if words else "none"

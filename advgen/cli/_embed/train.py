@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from advgen.embeddings.corpora.tokens import Tokens
     from advgen.embeddings.vectors import Vectors
 
-KINDS = ("text", "wikipedia", "pubmed", "excerpt")
+KINDS = ("text", "wikipedia", "pubmed", "excerpt", "pubmed-excerpt")
 METHODS = ("glove", "skip-gram", "cbow")
 
 
@@ -44,7 +44,11 @@ METHODS = ("glove", "skip-gram", "cbow")
 @click.option("--limit", type=click.IntRange(1), help="Words of the corpus to use at most.")
 @click.option("--keep-case", is_flag=True, help="Do not put words into lower case.")
 @click.option("--labels", is_flag=True, help="pubmed: keep the labels of an abstract's sections.")
-@click.option("--threads", type=int, default=1, show_default=True, help="glove: changes no bit of the result.")
+@click.option(
+    "--threads", type=click.IntRange(1), default=1, show_default=True,
+    help="Used for cleaning wikipedia, where they change nothing, and for training: they change no bit of glove; with "
+    "more than one word2vec differs from run to run.",
+)
 @click.option("--memory", type=int, default=1000, show_default=True, help="glove: megabytes for counting.")
 @seed_option
 def train(kind: str, files: tuple[Path, ...], method: str, out: Path, work: Path | None, **given: Any) -> None:
@@ -52,7 +56,8 @@ def train(kind: str, files: tuple[Path, ...], method: str, out: Path, work: Path
 
     KIND says what FILES are: text (one paragraph a line; plain, gz, bz2 or xz), wikipedia (a pages-articles dump),
     pubmed (XML files of the baseline and updates). excerpt is the small Wikipedia dump that is installed with the
-    program and takes no files. A GloVe training that was killed goes on with the same command.
+    program, pubmed-excerpt the 1,000 abstracts of PubMedQA; they take no files. Whatever was killed goes on with the
+    same command: reading a corpus where it stood, a training at its last finished epoch.
     """
     from advgen.core.errors import BadArgument
     from advgen.embeddings.corpora.tokeniser import Tokeniser
@@ -61,7 +66,7 @@ def train(kind: str, files: tuple[Path, ...], method: str, out: Path, work: Path
     if out.suffix not in (".safetensors", ".vec", ".bin", ".txt"):
         raise BadArgument(f"--out must end in .safetensors, .vec, .bin or .txt, got {out.name!r}.")
     built = _method(method, given)
-    corpus = _corpus(kind, files, labels=given["labels"])
+    corpus = _corpus(kind, files, labels=given["labels"], threads=given["threads"])
     tokeniser = Tokeniser(lowercase=not given["keep_case"])
     folder = work or out.parent / "embed-work"
     click.echo(f"words: {tokeniser.rule}", err=True)
@@ -72,7 +77,10 @@ def train(kind: str, files: tuple[Path, ...], method: str, out: Path, work: Path
         trained = built.train(tokens, folder, tell=_tell)
         vectors, facts = trained.vectors, trained.facts
     else:
-        vectors, facts = built.train(tokens, tell=_tell), {}
+        from advgen.embeddings import word2vec_epochs
+
+        of_words = word2vec_epochs.train(built, tokens, folder, tell=_tell)
+        vectors, facts = of_words.vectors, {"loss": of_words.losses[-1], "losses": list(of_words.losses)}
     spent = {name: round(now - then, 2) for (name, now), then in zip(_clocks().items(), begun.values(), strict=True)}
     metrics = {"words": len(vectors), "dim": vectors.dim, "tokens": tokens.words, **facts}
     _write(out, vectors, method, built, tokens, metrics, spent)
@@ -97,24 +105,25 @@ def _method(method: str, given: dict[str, Any]) -> Any:
         chosen = {"x_max": given["x_max"], "symmetric": not given["left_only"], "program_bias": given["program_bias"]}
         return GloVe(**own, **chosen, threads=given["threads"], memory_bytes=given["memory"] * 1_000_000)
     chosen = {name: value for name, value in of_word2vec.items() if value is not None}
-    return Word2Vec(architecture=method, **own, **chosen)  # type: ignore[arg-type]
+    return Word2Vec(architecture=method, **own, **chosen, workers=given["threads"])  # type: ignore[arg-type]
 
 
-def _corpus(kind: str, files: tuple[Path, ...], *, labels: bool) -> "Corpus":
+def _corpus(kind: str, files: tuple[Path, ...], *, labels: bool, threads: int) -> "Corpus":
     from advgen.core.errors import BadArgument
+    from advgen.embeddings.corpora.excerpts import pubmed_excerpt, wikipedia_excerpt
     from advgen.embeddings.corpora.pubmed import PubMed
     from advgen.embeddings.corpora.text import PlainText
-    from advgen.embeddings.corpora.wikipedia import Wikipedia, excerpt
+    from advgen.embeddings.corpora.wikipedia import Wikipedia
 
     if labels and kind != "pubmed":
         raise BadArgument(f"--labels belongs to pubmed; {kind} has no labelled sections.")
-    if kind == "excerpt":
+    if kind in ("excerpt", "pubmed-excerpt"):
         if files:
-            raise BadArgument(f"excerpt takes no files, got {files[0].name}; say text, wikipedia or pubmed for yours.")
-        return Wikipedia([excerpt()])
+            raise BadArgument(f"{kind} takes no files, got {files[0].name}; say text, wikipedia or pubmed for yours.")
+        return Wikipedia([wikipedia_excerpt()], workers=threads) if kind == "excerpt" else PlainText([pubmed_excerpt()])
     if kind == "pubmed":
         return PubMed(files, labels=labels)
-    return Wikipedia(files) if kind == "wikipedia" else PlainText(files)
+    return Wikipedia(files, workers=threads) if kind == "wikipedia" else PlainText(files)
 
 
 def _write(
