@@ -179,7 +179,7 @@ def _measured(encoder: nn.Module, objective: _encode.Objective, splits: Splits, 
         "spread of rows": round(float((found - found.mean(1, keepdim=True)).square().mean() / objective.w_variance), 4),
         "n": len(real),
         "perceptual distance": perceptual.definition,
-        "ms an image": _encode.milliseconds(encoder),
+        "CPU ms an image": _encode.milliseconds(encoder),
         "threads": torch.get_num_threads(),
     }
 
