@@ -106,7 +106,7 @@ def modulated_conv2d(
     scale = styles.new_full((n, weight.shape[0]), gain)
     if demodulate:
         # The sum over w'^2 separates: no (N, O, I, k, k) weights are made for it.
-        scale = (styles.square() @ weight.square().sum((2, 3)).T + 1e-8).rsqrt() * gain
+        scale = (styles.square() @ _squares(weight) + 1e-8).rsqrt() * gain
     if fused is None:
         fused = n == 1 and features.numel() > weight.numel() and not torch.is_grad_enabled()
     if fused:
@@ -150,6 +150,13 @@ def _convolved(features: Tensor, weight: Tensor, up: Tensor | None, groups: int)
     if up is not None:
         return conv_up(features, weight, up, groups=groups)
     return convolve(features, weight, geometry=Geometry(padding=weight.shape[-1] // 2, groups=groups))
+
+
+def _squares(weight: Tensor) -> Tensor:
+    """Sums over a kernel (I, O); read in the order of memory, a sum is many times faster."""
+    if weight.stride(0) < weight.stride(1):
+        return weight.transpose(0, 1).square().sum((2, 3))
+    return weight.square().sum((2, 3)).T
 
 
 def _plus(made: Tensor, bias: Tensor | None, noise: Tensor | None) -> Tensor:
