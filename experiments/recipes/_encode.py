@@ -6,6 +6,7 @@ The two compare an encoder's w with no known one; here half of a batch are sampl
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from statistics import median
 
@@ -21,7 +22,7 @@ from advgen.inversion.gate import Quality, quality
 from advgen.inversion.latents import spread
 from advgen.inversion.likeness import Likeness, Metric
 
-_NAMES = {"distance": "perceptual distance", "psnr": "psnr dB", "w_distance": "distance from the mean of w"}
+_NAMES = {"mse": "mse", "psnr": "psnr dB", "ssim": "ssim", "w_distance": "distance from the mean of w"}
 BATCH = 32  # images at a time where nothing is trained
 CRITIC_LR = 0.2  # of the critic's weights, relative to the encoder's
 R1 = 10.0
@@ -159,16 +160,18 @@ def made_of(generator: StyleGAN2Generator, w: Tensor) -> Tensor:
 
 
 def told(
-    made: Tensor, images: Tensor, w: Tensor, generator: StyleGAN2Generator, perceptual: Metric
+    made: Tensor, images: Tensor, w: Tensor, generator: StyleGAN2Generator, nets: Mapping[str, Metric]
 ) -> dict[str, float]:
-    """Means over N re-syntheses of N images, all on the CPU."""
-    unit = spread(generator)
-    pieces = [
-        quality(a, b, perceptual=perceptual, generator=generator, w=c, unit=unit)
-        for a, b, c in zip(made.split(BATCH), images.split(BATCH), w.split(BATCH))
-    ]
-    means = {name: float(torch.cat(parts).double().mean()) for name, parts in zip(Quality._fields, zip(*pieces))}
-    return {_NAMES.get(name, name): round(mean, 5) for name, mean in means.items() if mean == mean}
+    """Means over N re-syntheses of N images, all on the CPU; a distance by each of `nets`."""
+    unit, found = spread(generator), {}
+    for net, perceptual in nets.items():
+        pieces = [
+            quality(a, b, perceptual=perceptual, generator=generator, w=c, unit=unit)
+            for a, b, c in zip(made.split(BATCH), images.split(BATCH), w.split(BATCH))
+        ]
+        for name, parts in zip(Quality._fields, zip(*pieces)):
+            found[f"distance {net}" if name == "distance" else _NAMES[name]] = torch.cat(parts).double().mean()
+    return {name: round(float(mean), 5) for name, mean in found.items() if not mean.isnan()}
 
 
 def milliseconds(encoder: LatentEncoder) -> float:

@@ -55,7 +55,7 @@ class StyleGAN2Encoder:
     delta_weight: float = 2e-4  # of the length of the differences between rows
     critic_weight: float = 0.1
     perceptual_weight: float = 0.8  # beside the mean squared error, whose weight is 1
-    net: str = "embedded"  # backbone of the perceptual loss; the card measures with squeeze where its file is found
+    net: str | None = None  # backbone of the perceptual loss; None = squeeze where its file is found, else embedded
     width: int = 32  # feature maps at the largest size
     depth: int = 1  # residual blocks a size
     hidden: int = 256  # features that a level's rows are made of
@@ -71,7 +71,8 @@ class StyleGAN2Encoder:
         splits = self._splits(generator)
         channels, side = splits.train.images_u8.shape[1:3]
         described = Network("latent-encoder", self._sizes(generator), (), (channels, side, side))
-        objective = self._objective(generator)
+        net = self.net or default_net(side).net
+        objective = self._objective(generator, net)
         plan = Plan(
             objective,
             lambda network: -objective.resynthesis(network, splits.validation.images),
@@ -81,7 +82,7 @@ class StyleGAN2Encoder:
             weight_decay=0.0,
             before_step=objective.prepare,
         )
-        args = {**asdict(self), "generator": file.stem, "generator.sha256": sha256(file)}
+        args = {**asdict(self), "net": net, "generator": file.stem, "generator.sha256": sha256(file)}
         training = Training(
             self.name or self._name(file, seed), "encoder", "stylegan2_encoder", args, described, splits.hashes(),
             (splits.train.images_u8,), plan, lambda kept: _measured(kept, objective, splits, seed),
@@ -131,13 +132,13 @@ class StyleGAN2Encoder:
 
         return create
 
-    def _objective(self, generator: StyleGAN2Generator) -> _encode.Objective:
+    def _objective(self, generator: StyleGAN2Generator, net: str) -> _encode.Objective:
         # Equal rows first, until half of what is left when re-synthesis begins.
         begin = self.images_from + 0.1 * (1 - self.images_from)
         progress = (begin, self.images_from + 0.5 * (1 - self.images_from)) if self.progressive else (0.0, 0.0)
         return _encode.Objective(
             generator,
-            Likeness(LPIPS(self.net), perceptual_weight=self.perceptual_weight),
+            Likeness(LPIPS(net), perceptual_weight=self.perceptual_weight),
             _encode.Schedule(self.images_from, *progress),
             self.own,
             self.latent_weight,
@@ -161,7 +162,8 @@ def _measured(encoder: nn.Module, objective: _encode.Objective, splits: Splits, 
     assert isinstance(encoder, LatentEncoder)
     objective.to(torch.device("cpu"))
     generator, real = objective.generator, splits.test.images
-    perceptual = LPIPS(default_net(real.shape[-1]).net)
+    # What the encoder was trained through flatters it: another network's distances stand beside.
+    nets = {net: LPIPS(net) for net in dict.fromkeys((default_net(real.shape[-1]).net, "embedded"))}
     with _seeded(seed, "own samples"):
         known = _encode.drawn_w(generator, len(real))
     own = _encode.made_of(generator, known)
@@ -169,16 +171,16 @@ def _measured(encoder: nn.Module, objective: _encode.Objective, splits: Splits, 
     mean = _encode.made_of(generator, mean_w[:1]).expand_as(real)
     found, again = _encode.resynthesis(encoder, generator, real)
     w, own_again = _encode.resynthesis(encoder, generator, own)
+    error = (w - known).square().mean() / (generator.mean_w - known).square().mean()
+    apart = (found - found.mean(1, keepdim=True)).square().mean() / objective.w_variance
     return {
-        "real images": _encode.told(again, real, found, generator, perceptual),
-        "real images by the mean of w": _encode.told(mean, real, mean_w, generator, perceptual),
-        "own samples": _encode.told(own_again, own, w, generator, perceptual),
-        "error of w of own samples": round(
-            float((w - known).square().mean() / (generator.mean_w - known).square().mean()), 4
-        ),
-        "spread of rows": round(float((found - found.mean(1, keepdim=True)).square().mean() / objective.w_variance), 4),
+        "real images": _encode.told(again, real, found, generator, nets),
+        "real images by the mean of w": _encode.told(mean, real, mean_w, generator, nets),
+        "own samples": _encode.told(own_again, own, w, generator, nets),
+        "error of w of own samples": round(float(error), 4),  # the mean of w has 1
+        "variance between rows": round(float(apart), 4),  # in variances of w
         "n": len(real),
-        "perceptual distance": perceptual.definition,
+        "distances": {net: perceptual.definition for net, perceptual in nets.items()},
         "CPU ms an image": _encode.milliseconds(encoder),
         "threads": torch.get_num_threads(),
     }

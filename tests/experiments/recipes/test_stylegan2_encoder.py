@@ -53,7 +53,7 @@ def test_it_recovers_w_of_own_samples_far_better_than_the_mean_does(trained):
 
 def test_its_resynthesis_is_nearer_than_the_mean_image_on_own_samples_and_on_images_never_seen(trained):
     own, real, mean = (trained[1].metrics[of] for of in ("own samples", "real images", "real images by the mean of w"))
-    assert own["perceptual distance"] < 0.5 * mean["perceptual distance"]
+    assert own["distance embedded"] < 0.5 * mean["distance embedded"]
     assert real["mse"] < mean["mse"]
 
 
