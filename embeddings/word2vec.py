@@ -1,17 +1,17 @@
 """Word2Vec through gensim: skip-gram and CBOW (Mikolov et al. 2013, arXiv 1301.3781), negative sampling and
 hierarchical softmax (arXiv 1310.4546).
 
-gensim's own loss is not reported: it is a 32-bit sum that stops growing (RaRe-Technologies/gensim, issue 2617).
+`word2vec_epochs.train` takes the same arguments, tells the loss of each epoch and goes on after a kill.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from advgen.core.errors import BadArgument
-from advgen.embeddings.corpora.tokens import LONGEST_SENTENCE, Tokens
+from advgen.embeddings import word2vec_epochs
+from advgen.embeddings.corpora.tokens import Tokens
 from advgen.embeddings.vectors import Vectors
-from advgen.embeddings.vocabulary import count_words
 
 
 @dataclass(frozen=True)
@@ -42,34 +42,15 @@ class Word2Vec:
         if not self.rate > 0:
             raise BadArgument(f"rate must be above 0, got {self.rate}.")
 
-    def train(self, tokens: Tokens, *, tell: Callable[[str], None] = lambda _: None) -> Vectors:
-        """Vectors from `tokens`, read from their file by gensim's compiled loop."""
-        from gensim.models.callbacks import CallbackAny2Vec
-        from gensim.models.word2vec import MAX_WORDS_IN_BATCH
-        from gensim.models.word2vec import Word2Vec as Model
+    def train(
+        self,
+        tokens: Tokens,
+        *,
+        tell: Callable[[str], None] = lambda _: None,
+        each_epoch: Callable[[Vectors], None] | None = None,
+    ) -> Vectors:
+        """Vectors from `tokens`, read from their file by gensim's compiled loop.
 
-        assert MAX_WORDS_IN_BATCH >= LONGEST_SENTENCE, "gensim would cut sentences"
-        vocabulary = count_words(tokens.path, min_count=self.min_count, max_words=self.max_words)
-        tell(f"vocabulary: {len(vocabulary.words):,} words")
-        epochs = self.epochs
-
-        class Tell(CallbackAny2Vec):  # type: ignore[misc]
-            finished = 0
-
-            def on_epoch_end(self, model: Any) -> None:
-                self.finished += 1
-                tell(f"epoch {self.finished} of {epochs}")
-
-        model = Model(
-            vector_size=self.dim, window=self.window, sg=int(self.architecture == "skip-gram"), alpha=self.rate,
-            negative=self.negative, hs=int(self.hierarchical), sample=self.subsample, min_count=1, seed=self.seed,
-            workers=self.workers,
-        )  # fmt: skip
-        counts = dict(zip(vocabulary.words, vocabulary.counts.tolist(), strict=True))
-        model.build_vocab_from_freq(counts, corpus_count=tokens.sentences)
-        model.train(
-            corpus_file=str(tokens.path), total_examples=tokens.sentences, total_words=sum(counts.values()),
-            epochs=epochs, callbacks=[Tell()],
-        )  # fmt: skip
-        rows = [model.wv.key_to_index[word] for word in vocabulary.words]  # gensim orders equal counts otherwise
-        return Vectors(vocabulary.words, model.wv.vectors[rows], vocabulary.counts)
+        `each_epoch` is called with the vectors at the end of each pass, a copy.
+        """
+        return word2vec_epochs.train(self, tokens, with_loss=False, tell=tell, each_epoch=each_epoch).vectors

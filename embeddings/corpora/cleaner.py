@@ -8,8 +8,6 @@ import subprocess
 import sys
 from collections.abc import Collection
 from threading import Event, Timer
-from types import TracebackType
-from typing import Self
 
 from advgen.embeddings.corpora.source import Account
 
@@ -21,17 +19,11 @@ class PageLost(Exception):
 
 
 class Cleaner:
-    """Cleans page after page; a context manager, as it owns a process."""
+    """Cleans page after page in a process that is started by the first one; `end` ends it."""
 
     def __init__(self, *, seconds: float = 20.0) -> None:
         self.seconds = seconds  # for one page
         self._process: subprocess.Popen[str] | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._end()
 
     def paragraphs(self, text: str, files: Collection[str], categories: Collection[str], account: Account) -> list[str]:
         """The prose of a page, as `wikitext.paragraphs` gives it.
@@ -59,7 +51,7 @@ class Cleaner:
         finally:
             timer.cancel()
         if not answer.endswith("\n"):
-            self._end()
+            self.end()
             what = f"took over {self.seconds:g} s" if late.is_set() else "ended the parser"
             raise PageLost(f"its mark-up {what}")
         found, removed, characters = json.loads(answer)
@@ -74,7 +66,14 @@ class Cleaner:
         )
         return self._process
 
-    def _end(self) -> None:
+    def kill(self) -> None:
+        """Ends the process under a call to `paragraphs`, from another thread: that call raises PageLost."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
+    def end(self) -> None:
+        """Ends the process; the next page starts another."""
         if self._process is None:
             return
         self._process.kill()

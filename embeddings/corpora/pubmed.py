@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, final
 
-from advgen.embeddings.corpora.source import Account, checked
+from advgen.embeddings.corpora.source import START, Account, Border, checked, texts
 from advgen.embeddings.corpora.xml import elements, local_name
 
 _RECORDS = ("MedlineCitation", "BookDocument", "DeleteCitation")
@@ -36,23 +36,20 @@ class PubMed:
 
     def paragraphs(self, account: Account) -> Iterator[str]:
         """Title and abstract of each citation that is not deleted."""
-        settled = _Bits()
-        for path in sorted(self.paths, key=lambda p: p.name, reverse=True):
+        return texts(self.read(account))
+
+    def read(self, account: Account, start: Border = START) -> Iterator[str | Border]:
+        """The same with a border after each file, from one of them on."""
+        settled = _Bits(start.kept)
+        newest_first = sorted(self.paths, key=lambda p: p.name, reverse=True)
+        for index, path in enumerate(newest_first[start.file :], start.file):
             account.read["files"] += 1
-            if not _sum_is_right(path, account):
-                continue
-            last, deleted = self._of_file(path, account)
-            for pmid, citation in last.items():
-                if settled.has(pmid):
-                    account.remove("citation replaced or deleted by a later file", citation.text)
-                elif citation.text:
-                    account.read["documents"] += 1
-                    account.read["paragraphs"] += 1
-                    yield citation.text
-                else:
-                    account.remove("citation without text")
-            for pmid in (*last, *deleted):
-                settled.add(pmid)
+            if _sum_is_right(path, account):
+                last, deleted = self._of_file(path, account)
+                yield from _said(last, settled, account)
+                for pmid in (*last, *deleted):
+                    settled.add(pmid)
+            yield Border(index + 1, kept=settled.bytes)
 
     def _of_file(self, path: Path, account: Account) -> tuple[dict[int, _Citation], set[int]]:
         """The last version of each citation of a file, and what it deletes."""
@@ -98,19 +95,32 @@ class PubMed:
         return " ".join(part for part in parts if part)
 
 
+def _said(last: dict[int, _Citation], settled: "_Bits", account: Account) -> Iterator[str]:
+    """The citations of a file that no later one names."""
+    for pmid, citation in last.items():
+        if settled.has(pmid):
+            account.remove("citation replaced or deleted by a later file", citation.text)
+        elif citation.text:
+            account.read["documents"] += 1
+            account.read["paragraphs"] += 1
+            yield citation.text
+        else:
+            account.remove("citation without text")
+
+
 class _Bits:
     """A set of small numbers, one bit each."""
 
-    def __init__(self) -> None:
-        self._bytes = bytearray()
+    def __init__(self, held: bytes | bytearray = b"") -> None:
+        self.bytes = bytearray(held)
 
     def has(self, number: int) -> bool:
-        return number >> 3 < len(self._bytes) and bool(self._bytes[number >> 3] >> (number & 7) & 1)
+        return number >> 3 < len(self.bytes) and bool(self.bytes[number >> 3] >> (number & 7) & 1)
 
     def add(self, number: int) -> None:
-        if number >> 3 >= len(self._bytes):
-            self._bytes.extend(bytes((number >> 3) + 1 - len(self._bytes)))
-        self._bytes[number >> 3] |= 1 << (number & 7)
+        if number >> 3 >= len(self.bytes):
+            self.bytes.extend(bytes((number >> 3) + 1 - len(self.bytes)))
+        self.bytes[number >> 3] |= 1 << (number & 7)
 
 
 def _all_text(element: Any) -> str:

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
 from advgen.core.errors import BadArgument, MissingFile
 
@@ -49,15 +49,49 @@ class Account:
         }
         return {"read": dict(self.read), "removed": removed, "lost": [loss._asdict() for loss in self.lost]}
 
+    @classmethod
+    def from_dict(cls, told: dict[str, Any]) -> Self:
+        """The account that `as_dict` told of."""
+        return cls(
+            Counter(told["read"]),
+            Counter({rule: what["times"] for rule, what in told["removed"].items()}),
+            Counter({rule: what["characters"] for rule, what in told["removed"].items()}),
+            [Loss(**loss) for loss in told["lost"]],
+        )
+
+    def add(self, other: "Account") -> None:
+        """Takes over what another account holds, that of a part."""
+        self.read.update(other.read)
+        self.removed.update(other.removed)
+        self.removed_characters.update(other.removed_characters)
+        self.lost += other.lost
+
+
+class Border(NamedTuple):
+    """A place between two pieces of a corpus; everything before it is in the account, and a reading may go on there."""
+
+    file: int = 0  # files read
+    inside: int = 0  # pieces of the next file: lines, pages
+    kept: bytes | bytearray = b""  # what the corpus remembers of the files before; not to be changed
+
+
+START = Border()
+
 
 class Corpus(Protocol):
-    """A stream of paragraphs, in constant memory; each call reads anew."""
+    """A stream of paragraphs, in constant memory; each call reads anew, or from a border on."""
 
     @property
     def name(self) -> str: ...
     @property
     def paths(self) -> Sequence[Path]: ...
+    def read(self, account: Account, start: Border = START) -> Iterator[str | Border]: ...
     def paragraphs(self, account: Account) -> Iterator[str]: ...
+
+
+def texts(pieces: Iterator[str | Border]) -> Iterator[str]:
+    """The paragraphs of a reading, without its borders."""
+    return (piece for piece in pieces if isinstance(piece, str))
 
 
 def checked(paths: Sequence[str | Path]) -> tuple[Path, ...]:

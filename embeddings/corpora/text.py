@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import final
 
-from advgen.embeddings.corpora.source import Account, checked, opened
+from advgen.embeddings.corpora.source import START, Account, Border, checked, opened, texts
 
 _MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+_BORDER = 10_000  # lines from one border to the next
 
 
 @final
@@ -22,15 +23,25 @@ class PlainText:
 
     def paragraphs(self, account: Account) -> Iterator[str]:
         """Each line that is not blank."""
-        for path in self.paths:
-            account.read["files"] += 1
+        return texts(self.read(account))
+
+    def read(self, account: Account, start: Border = START) -> Iterator[str | Border]:
+        """The same with borders, from one of them on."""
+        for index, path in enumerate(self.paths[start.file :], start.file):
+            before = start.inside if index == start.file else 0
+            account.read["files"] += not before
             with opened(path, account) as stream:
-                for line in _lines(stream, path, account):
+                for number, line in enumerate(_lines(stream, path, account), 1):
+                    if number <= before:
+                        continue
                     if line.startswith(("<doc ", "</doc>")):
                         account.remove("document mark", line)
                     elif line:
                         account.read["paragraphs"] += 1
                         yield line
+                    if number % _BORDER == 0:
+                        yield Border(index, number)
+            yield Border(index + 1)
 
 
 def _lines(stream: io.BufferedReader, path: Path, account: Account) -> Iterator[str]:

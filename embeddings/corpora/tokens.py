@@ -1,21 +1,25 @@
 """A corpus tokenised once into a file: a sentence a line, words apart by a space, with its account beside it.
 
 A sentence is a paragraph, so that windows do not end at every full stop; longer ones than gensim takes in one piece
-(10,000 words, the rest of which it drops in silence) are split. The file is kept and found again by its inputs.
+(10,000 words, the rest of which it drops in silence) are split. The file is kept and found again by its inputs; a
+reading that was killed goes on at its last border.
 """
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from advgen.core.errors import BadFile, UserError
 from advgen.core.files import write_atomically
-from advgen.embeddings.corpora.source import Account, Corpus
+from advgen.embeddings.corpora.part import Part, alone
+from advgen.embeddings.corpora.source import Account, Border, Corpus
 from advgen.embeddings.corpora.tokeniser import Tokeniser
 
 LONGEST_SENTENCE = 10_000
+KEEP_EVERY = 1_000_000  # words between two states of a reading
+TELL_EVERY = 100_000
 
 
 class Tokens(NamedTuple):
@@ -47,32 +51,49 @@ def tokenise(
     """
     path = folder / f"{corpus.name}-{_key(corpus, tokeniser, limit)}.txt"
     beside = path.with_suffix(".json")
-    if path.is_file() and beside.is_file():
-        return _read(path, beside)
-    account = Account()
-    digest = hashlib.sha256()
-    totals = {"sentences": 0, "words": 0}
+    # Who comes second waits, and then finds what the first has made.
+    with alone(path.with_suffix(".lock")):
+        if not (path.is_file() and beside.is_file()):
+            _write(path, beside, corpus, tokeniser, limit, tell)
+    return _read(path, beside)
 
-    def write(file: IO[bytes]) -> None:
-        told = 0
-        for words in _sentences(corpus, tokeniser, account, limit):
-            line = " ".join(words).encode() + b"\n"
-            file.write(line)
-            digest.update(line)
-            totals["sentences"] += 1
-            totals["words"] += len(words)
-            if tell and totals["words"] - told >= 100_000:
-                told = totals["words"]
+
+def _write(
+    path: Path,
+    beside: Path,
+    corpus: Corpus,
+    tokeniser: Tokeniser,
+    limit: int | None,
+    tell: Callable[[int], None] | None,
+) -> None:
+    with Part(path) as part:
+        border, account = part.border, part.account
+        told = kept = part.words
+        left = None if limit is None else limit - part.words
+        for piece in corpus.read(account, border):
+            if isinstance(piece, Border):
+                if part.words - kept >= KEEP_EVERY:
+                    kept = part.words
+                    part.keep(piece)
+                continue
+            words = tokeniser.words(piece)[:left]
+            for start in range(0, len(words), LONGEST_SENTENCE):
+                part.write(words[start : start + LONGEST_SENTENCE])
+            if tell and part.words - told >= TELL_EVERY:
+                told = part.words
                 tell(told)
-        if not totals["words"]:
+            if left is not None:
+                left -= len(words)
+                if left <= 0:
+                    break
+        if not part.words:
+            part.drop()
             raise BadFile(_nothing(corpus, account))
-
-    write_atomically(path, write)
-    fields = {"corpus": corpus.name, "rule": tokeniser.rule, **totals, "hash": digest.hexdigest()}
-    fields["account"] = account.as_dict()
+        fields = {"corpus": corpus.name, "rule": tokeniser.rule, "sentences": part.sentences, "words": part.words}
+        fields |= {"hash": part.hash, "account": account.as_dict()}
+        part.finish()
     # Written last: without it the tokens are made again.
     write_atomically(beside, json.dumps(fields, indent=2, ensure_ascii=False).encode())
-    return _read(path, beside)
 
 
 def _read(path: Path, beside: Path) -> Tokens:
@@ -87,18 +108,6 @@ def _key(corpus: Corpus, tokeniser: Tokeniser, limit: int | None) -> str:
     # The version of the rules that clean: raised when a change in them alters the text.
     what = [1, corpus.name, getattr(corpus, "labels", None), files, tokeniser.rule, limit]
     return hashlib.blake2b(json.dumps(what).encode(), digest_size=8).hexdigest()
-
-
-def _sentences(corpus: Corpus, tokeniser: Tokeniser, account: Account, limit: int | None) -> Iterator[list[str]]:
-    left = limit
-    for paragraph in corpus.paragraphs(account):
-        words = tokeniser.words(paragraph)[:left]
-        for start in range(0, len(words), LONGEST_SENTENCE):
-            yield words[start : start + LONGEST_SENTENCE]
-        if left is not None:
-            left -= len(words)
-            if left <= 0:
-                return
 
 
 def _nothing(corpus: Corpus, account: Account) -> str:

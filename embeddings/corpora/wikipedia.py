@@ -1,16 +1,13 @@
 """A Wikipedia dump (`pages-articles.xml.bz2`, plain or multistream, any language) as paragraphs of its articles."""
 
 from collections.abc import Iterator, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, final
 
-from advgen.core.errors import MissingFile
-from advgen.embeddings.corpora.cleaner import Cleaner, PageLost
-from advgen.embeddings.corpora.source import Account, checked
+from advgen.embeddings.corpora.cleaners import Cleaners, Page
+from advgen.embeddings.corpora.source import START, Account, Border, checked, texts
 from advgen.embeddings.corpora.xml import elements, local_name
 
-EXCERPT = "enwiki-latest-pages-articles1.xml-p000000010p000030302-shortened.bz2"
 LONGEST = 2_200_000  # characters of one page; MediaWiki itself refuses more than 2 MiB
 
 
@@ -20,29 +17,34 @@ class Wikipedia:
 
     name = "wikipedia"
 
-    def __init__(self, paths: Sequence[str | Path], *, page_seconds: float = 20.0) -> None:
+    def __init__(self, paths: Sequence[str | Path], *, workers: int = 1, page_seconds: float = 20.0) -> None:
         self.paths = checked(paths)
+        self.workers = workers  # processes that clean; they change neither text nor account
         self.page_seconds = page_seconds  # a page whose mark-up takes longer is lost
 
     def paragraphs(self, account: Account) -> Iterator[str]:
         """The prose of each article, in the order of the dump."""
-        with Cleaner(seconds=self.page_seconds) as cleaner:
-            for path in self.paths:
-                account.read["files"] += 1
-                yield from _of_file(path, cleaner, account)
+        return texts(self.read(account))
 
-
-def excerpt() -> Path:
-    """The dump of 106 articles that comes with the installed gensim package.
-
-    Raises:
-        MissingFile: that package has no test data.
-    """
-    spec = find_spec("gensim")
-    path = Path(spec.origin).parent / "test" / "test_data" / EXCERPT if spec and spec.origin else None
-    if path is None or not path.is_file():
-        raise MissingFile(f"the embedded excerpt {EXCERPT} is part of the gensim package; pip install gensim.")
-    return path
+    def read(self, account: Account, start: Border = START) -> Iterator[str | Border]:
+        """The same with a border after each page, from one of them on."""
+        with Cleaners(self.workers, seconds=self.page_seconds) as cleaners:
+            for index, path in enumerate(self.paths[start.file :], start.file):
+                before = start.inside if index == start.file else 0
+                account.read["files"] += not before
+                # Faults of the XML are told once, when all pages are out, as they are found again by a second reading.
+                of_file = Account()
+                number = 0
+                for number, page in enumerate(cleaners.cleaned(_pages(path, of_file, before)), 1):
+                    if number <= before:
+                        continue
+                    account.add(page.account)
+                    yield from page.paragraphs
+                    yield Border(index, number)
+                account.add(of_file)
+                if not number:
+                    account.lose(path, "no page was found in it; a dump of pages-articles was expected")
+                yield Border(index + 1)
 
 
 def _article(page: Any, account: Account) -> str | None:
@@ -65,27 +67,21 @@ def _article(page: Any, account: Account) -> str | None:
     return str(text)
 
 
-def _of_file(path: Path, cleaner: Cleaner, account: Account) -> Iterator[str]:
+def _pages(path: Path, account: Account, before: int) -> Iterator[Page]:
+    """The pages of a dump with their mark-up; those `before` are passed over."""
     files, categories = {"file", "image"}, {"category"}
-    before = account.read["pages"]
+    number = 0
     for element in elements(path, ("namespace", "page"), account):
         if local_name(element) == "namespace":
             if element.get("key") in ("6", "14") and element.text:
                 (files if element.get("key") == "6" else categories).add(element.text.strip().lower())
             continue
-        account.read["pages"] += 1
-        text = _article(element, account)
-        if text is None:
+        number += 1
+        own = Account()
+        if number <= before:
+            yield Page(path, "", None, frozenset(), frozenset(), own)
             continue
-        try:
-            cleaned = cleaner.paragraphs(text, files, categories, account)
-        except PageLost as reason:
-            title = (element.findtext("{*}title") or "").strip()
-            account.lose(path, f"the page {title!r}: {reason}")
-            continue
-        account.read["documents"] += 1
-        for paragraph in cleaned:
-            account.read["paragraphs"] += 1
-            yield paragraph
-    if account.read["pages"] == before:
-        account.lose(path, "no page was found in it; a dump of pages-articles was expected")
+        own.read["pages"] += 1
+        text = _article(element, own)
+        title = (element.findtext("{*}title") or "").strip()
+        yield Page(path, title, text, frozenset(files), frozenset(categories), own)

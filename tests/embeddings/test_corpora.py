@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from advgen.core.errors import BadArgument, MissingFile
+from advgen.embeddings.corpora.excerpts import pubmed_excerpt, wikipedia_excerpt
 from advgen.embeddings.corpora.pubmed import PubMed
 from advgen.embeddings.corpora.source import Account
 from advgen.embeddings.corpora.text import PlainText
 from advgen.embeddings.corpora.tokeniser import Tokeniser
-from advgen.embeddings.corpora.wikipedia import Wikipedia, excerpt
+from advgen.embeddings.corpora.wikipedia import Wikipedia
 
 SITE = '<siteinfo><namespaces><namespace key="6">Файл</namespace></namespaces></siteinfo>'
 
@@ -193,7 +194,40 @@ def test_files_that_are_not_there_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_embedded_excerpt_is_there() -> None:
-    assert next(Wikipedia([excerpt()]).paragraphs(Account())).startswith("Anarchism is a political philosophy")
+    assert next(Wikipedia([wikipedia_excerpt()]).paragraphs(Account())).startswith(
+        "Anarchism is a political philosophy"
+    )
+
+
+def test_the_pubmed_excerpt_is_small_and_names_its_licence() -> None:
+    path = pubmed_excerpt()
+    assert path.stat().st_size < 1_000_000
+    assert "MIT License" in path.with_name("pubmedqa-licence.txt").read_text()
+    account = Account()
+    assert len(list(PlainText([path]).paragraphs(account))) == 1000
+    assert account.lost == []
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_workers_change_neither_order_nor_account(workers: int, tmp_path: Path) -> None:
+    slow = "&lt;ref&gt;" * 40_000  # minutes of work for the parser
+    pages = [page(f"number {n} {{{{template}}}}") for n in range(30)]
+    path = tmp_path / "wiki.xml"
+    path.write_bytes(dump(*pages[:7], page(slow), *pages[7:], page("r", extra='<redirect title="x"/>')))
+    account = Account()
+    read = list(Wikipedia([path], workers=workers, page_seconds=3).paragraphs(account))
+    assert read == [f"number {n}" for n in range(30)]
+    assert (account.read["pages"], account.read["documents"]) == (32, 30)
+    assert account.removed == {"template": 30, "redirect": 1}
+    assert len(account.lost) == 1
+
+
+def test_a_reading_that_ends_early_waits_for_no_page(tmp_path: Path) -> None:
+    path = tmp_path / "wiki.xml"
+    path.write_bytes(dump(page("one"), page("&lt;ref&gt;" * 40_000), *(page("two") for _ in range(20))))
+    reading = Wikipedia([path], workers=2, page_seconds=300).paragraphs(Account())
+    assert next(reading) == "one"
+    reading.close()  # type: ignore[attr-defined]
 
 
 def test_the_real_utf16_dump_is_read(shared_data: Path) -> None:

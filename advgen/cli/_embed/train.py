@@ -45,7 +45,10 @@ METHODS = ("glove", "skip-gram", "cbow")
 @click.option("--keep-case", is_flag=True, help="Do not put words into lower case.")
 @click.option("--labels", is_flag=True, help="pubmed: keep the labels of an abstract's sections.")
 @click.option(
-    "--threads", type=click.IntRange(1), default=1, show_default=True,
+    "--threads",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
     help="Used for cleaning wikipedia, where they change nothing, and for training: they change no bit of glove; with "
     "more than one word2vec differs from run to run.",
 )
