@@ -1,7 +1,13 @@
 """Which words a model knows, by falling frequency, and a tokenised corpus as their numbers."""
 
+import heapq
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +16,7 @@ from numpy.typing import NDArray
 from advgen.core.errors import BadArgument
 
 BREAK = -1  # stands between sentences in a file of ids
+HELD = 2_000_000  # different words in memory while they are counted, about 200 MB
 _PIECE = 1 << 20
 
 
@@ -28,19 +35,51 @@ def count_words(tokens: Path, *, min_count: int = 5, max_words: int | None = Non
     """
     if min_count < 1:
         raise BadArgument(f"min_count must be at least 1, got {min_count}.")
-    counts: Counter[str] = Counter()
-    with tokens.open(encoding="utf-8") as lines:
-        for line in lines:
-            counts.update(line.split())
-    kept = sorted(((w, n) for w, n in counts.items() if n >= min_count), key=lambda pair: (-pair[1], pair[0]))
-    kept = kept[:max_words]
-    if not kept:
-        most = max(counts.values(), default=0)
+    different = most = 0
+
+    def kept() -> Iterator[tuple[int, str]]:
+        nonlocal different, most
+        for word, n in _counted(tokens):
+            different, most = different + 1, max(most, n)
+            if n >= min_count:
+                yield -n, word
+
+    falling = sorted(kept()) if max_words is None else heapq.nsmallest(max_words, kept())
+    if not falling:
         raise BadArgument(
-            f"min_count {min_count} leaves no word of {len(counts):,} in the vocabulary; "
+            f"min_count {min_count} leaves no word of {different:,} in the vocabulary; "
             f"the most frequent one occurs {most:,} times, give --min-count {max(most // 2, 1)} or less."
         )
-    return Vocabulary(tuple(w for w, _ in kept), np.array([n for _, n in kept], dtype=np.int64))
+    return Vocabulary(tuple(w for _, w in falling), np.array([-n for n, _ in falling], dtype=np.int64))
+
+
+def _counted(tokens: Path) -> Iterator[tuple[str, int]]:
+    """Each word of a file once, with its count; at most HELD are in memory, the others in sorted runs on disk."""
+    counts: Counter[str] = Counter()
+    runs: list[Path] = []
+    with ExitStack() as folders:
+        with tokens.open(encoding="utf-8") as lines:
+            for line in lines:
+                counts.update(line.split())
+                if len(counts) > HELD:
+                    folder = runs[0].parent if runs else folders.enter_context(TemporaryDirectory(dir=tokens.parent))
+                    runs.append(Path(folder) / f"{len(runs)}")
+                    with runs[-1].open("w", encoding="utf-8") as run:
+                        run.writelines(f"{word} {counts[word]}\n" for word in sorted(counts))
+                    counts.clear()
+        if not runs:
+            yield from counts.items()
+            return
+        streams = [*map(_run, runs), ((word, counts[word]) for word in sorted(counts))]
+        for word, same in groupby(heapq.merge(*streams), key=itemgetter(0)):
+            yield word, sum(n for _, n in same)
+
+
+def _run(path: Path) -> Iterator[tuple[str, int]]:
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            word, n = line.split()
+            yield word, int(n)
 
 
 def write_ids(tokens: Path, vocabulary: Vocabulary, out: Path) -> NDArray[np.int32]:
