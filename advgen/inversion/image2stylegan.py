@@ -31,11 +31,11 @@ class Image2StyleGAN:
     generator: Generator = field(repr=False, compare=False)
     perceptual: Metric | None = field(default=None, repr=False, compare=False)  # None = pixels alone
     space: LatentSpace = "w+"  # w = one row for all layers
-    steps: int = 500  # of the latents
-    lr: float = 0.05
+    steps: int = 300  # of the latents
+    lr: float = 0.1
     rampup: float = 0.05  # share of the steps over which the rate rises
-    rampdown: float = 0.5  # share of the steps over which it falls to 0; 0 = constant
-    opening: float = 0.4  # share of the steps, from the mean of w, in which the rows of w+ move as one
+    rampdown: float = 0.25  # share of the steps over which it falls to 0; 0 = constant
+    opening: float = 0.3  # share of the steps, from the mean of w, in which the rows of w+ move as one
     perceptual_weight: float = 1.0
     pixel_weight: float = 1.0
     rows: tuple[int, int] | None = None  # of w+ that move, from, to (exclusive); None = all
