@@ -56,7 +56,9 @@ def mean_of(readings: pd.DataFrame, quantity: Quantity) -> Mean:
     if not len(kept):
         return ABSENT
     values = kept["value"].to_numpy(float)
-    found = estimate(Sides(values, None, kept["seed"].to_numpy(str), kept["cluster"].to_numpy(str)))
+    # what is read on a logarithmic axis has its interval there: seconds are never negative
+    log = quantity.log and values.min() > 0
+    found = estimate(Sides(values, None, kept["seed"].to_numpy(str), kept["cluster"].to_numpy(str)), ratio=log)
     low, high = (None, None) if found is None else (found.low, found.high)
     if quantity.unit == "share" and low is not None and high is not None:
         low, high = max(low, 0.0), min(high, 1.0)

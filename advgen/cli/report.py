@@ -2,7 +2,7 @@
 
 import sys
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,20 +22,25 @@ if TYPE_CHECKING:
 def command(run: str, sample: str | None, open_page: str, *, as_json: bool, strict: bool) -> None:
     """Rebuild the page of a run, or print one sample's whole way through it.
 
-    RUN is the folder of a run. Beside report.html come rows.parquet, rows.csv, table.csv, table.tex and study.yaml.
+    RUN is the folder of a run. Beside report.html come study.yaml, of attacks rows.parquet, rows.csv, table.csv and
+    table.tex, of measurements readings.parquet, readings.csv, curves.csv, measured.csv and measured.tex.
     """
     from advgen.experiments.report.run import RunView
     from advgen.experiments.store import open_run
 
     store = open_run(run)
     if sample is not None:
-        from advgen.experiments.report.sample import way
+        from advgen.experiments.report.sample import read, way
 
-        steps = way(RunView(store), sample)
+        view = RunView(store)
+        steps, readings = way(view, sample), read(view, sample)
         if as_json:
-            print_json([s._asdict() for s in steps])
-        else:
+            print_json([*(s._asdict() for s in steps), *readings])
+            return
+        if steps:
             _print_way(sample, steps)
+        if readings:
+            _print_readings(readings)
         return
     from advgen.cli._report import as_json as summary_of
     from advgen.cli._report import failures, refuse, told
@@ -57,6 +62,16 @@ def _has_display() -> bool:
     import os
 
     return sys.stdout.isatty() and (sys.platform != "linux" or bool(os.environ.get("DISPLAY")))
+
+
+def _print_readings(readings: "list[dict[str, Any]]") -> None:
+    from advgen.experiments.report.words import number
+
+    names = list(dict.fromkeys(name for line in readings for name in line))
+    own = [n for n in ("measure", "label", "arm", "seed") if len({str(line[n]) for line in readings}) > 1 or n == "arm"]
+    quantities = [n for n in names if n not in ("measure", "label", "arm", "seed")]
+    lines = [[*(str(line[n]) for n in own), *(number(line.get(q)) for q in quantities)] for line in readings]
+    print_table([*own, *quantities], lines)
 
 
 def _print_way(sample: str, steps: "list[Step]") -> None:

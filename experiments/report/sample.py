@@ -1,4 +1,4 @@
-"""One sample's whole way through a run: what each pipeline said of it clean, and what each attack made of it."""
+"""One sample's whole way: what each pipeline said of it clean, what each attack made of it, what was read of it."""
 
 from typing import Any, NamedTuple
 
@@ -45,21 +45,38 @@ class Step(NamedTuple):
 
 
 def way(view: RunView, sample_id: str) -> list[Step]:
-    """Every cell's row of one sample, pipeline by pipeline, the baseline first.
+    """Every attack cell's row of one sample, pipeline by pipeline, the baseline first; none where it was only read.
 
     Raises:
         UnknownName: no such sample; says the nearest.
     """
     rows = view.rows
     mine = rows[rows["sample_id"] == sample_id] if len(rows) else rows
+    if not len(mine) and read(view, sample_id):
+        return []
     if not len(mine):
-        known = sorted(set(rows["sample_id"])) if len(rows) else []
+        known = sorted({*(rows["sample_id"] if len(rows) else ()), *_readings(view)["sample_id"]})
         raise UnknownName.among("sample", sample_id, known, f"(of {len(known)} samples in {view.store.folder})")
     mine = mine.assign(_control=is_control(mine))
     order = ["data", "target", "defense", "attack", "_control", "knowledge", "attack_args", "budget", "radius_value"]
     mine = mine.sort_values(order, na_position="first")
     right = rates.outcome(mine, "clean_accuracy")
     return [_step(view, line, float(ok)) for (_, line), ok in zip(mine.iterrows(), right, strict=True)]
+
+
+def read(view: RunView, sample_id: str) -> list[dict[str, Any]]:
+    """What each measurement read of one sample: measure, label, arm, seed, and its quantities."""
+    mine = _readings(view)
+    mine = mine[mine["sample_id"] == sample_id]
+    found = []
+    for (measure, label, arm, seed), some in mine.groupby(["measure", "label", "arm", "seed"], sort=False):
+        own = {"measure": measure, "label": label, "arm": arm, "seed": seed}
+        found.append(own | {q: _plain(v) for q, v in zip(some["quantity"], some["value"], strict=True)})
+    return found
+
+
+def _readings(view: RunView) -> pd.DataFrame:
+    return pd.DataFrame({"sample_id": []}) if view.observed is None else view.observed.read.readings
 
 
 def _step(view: RunView, line: pd.Series, right: float) -> Step:
