@@ -113,7 +113,8 @@ def glove(given: argparse.Namespace, tokens: Tokens, folder: Path) -> None:
         for name, build in builds.items():
             if name != "program" or seed < given.program_seeds:
                 rows[name].append(program(tokens, folder, build, seed=_seed(seed, name), **shared))
-        say(f"seed {seed + 1} of {given.seeds} done")
+        told = ", ".join(f"{who} {runs[-1].cpu_seconds:.1f} CPU s" for who, runs in rows.items())
+        say(f"seed {seed + 1} of {given.seeds}: {told}")
     print(f"{'':14}{'runs':>5}{'CPU s':>9}{'counting':>9}{'descent':>9}{'entries':>13}{'cost':>10}{'peak MB':>9}")
     for who, runs in rows.items():
         seconds = [mean(getattr(r, name) for r in runs) for name in ("cpu_seconds", "counting", "descent")]

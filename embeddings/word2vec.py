@@ -32,15 +32,17 @@ class Word2Vec:
     workers: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("dim", "window", "epochs", "workers"):
+        for name in ("dim", "window", "epochs", "workers", "min_count"):
             if getattr(self, name) < 1:
                 raise BadArgument(f"{name} must be at least 1, got {getattr(self, name)}.")
         if self.architecture not in ("skip-gram", "cbow"):
             raise BadArgument(f"the architecture must be skip-gram or cbow, got {self.architecture!r}.")
         if self.negative < 0 or (self.negative == 0 and not self.hierarchical):
             raise BadArgument("Word2Vec needs negative samples (1 or more) or hierarchical softmax, got neither.")
-        if not self.rate > 0:
-            raise BadArgument(f"rate must be above 0, got {self.rate}.")
+        if not 0 < self.rate < float("inf"):
+            raise BadArgument(f"rate must be above 0 and finite, got {self.rate}.")
+        if not 0 <= self.subsample < float("inf"):
+            raise BadArgument(f"subsample must be 0 (keep all words) or above, got {self.subsample}.")
 
     def train(
         self,

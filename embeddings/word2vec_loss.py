@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from advgen.core.errors import BadArgument
+
 PLACES = 500  # of the file, at each of which a line is read
 WORDS = 20  # of such a line that are centres at most
 _PIECE = 4096  # centres at a time
@@ -29,7 +31,11 @@ class Drawn(NamedTuple):
 
 
 def draw(model: Any, path: Path, *, negative: int, seed: int) -> Drawn:
-    """Pairs from the tokens in `path`, thinned out and with windows of random width as in training."""
+    """Pairs from the tokens in `path`, thinned out and with windows of random width as in training.
+
+    Raises:
+        BadArgument: there are none.
+    """
     rng = np.random.default_rng([seed, 7])
     counts = np.array([model.wv.get_vecattr(word, "count") for word in model.wv.index_to_key], dtype=np.float64)
     keep = _keep_chances(counts, model.sample)
@@ -44,11 +50,15 @@ def draw(model: Any, path: Path, *, negative: int, seed: int) -> Drawn:
             own = [near] if not model.sg else list(near[:, None])
             groups += [group for group in own if len(group)]
             centres += [int(kept[place])] * sum(bool(len(group)) for group in own)
+    if not centres:
+        raise BadArgument(
+            f"no two words of the vocabulary stand beside each other in the {PLACES} lines looked at: the corpus is "
+            "too small for Word2Vec, or sub-sampling leaves nothing of it (subsample 0 keeps all words)."
+        )
     starts = np.cumsum([0, *map(len, groups)])
     shares = counts**_NOISE
     noise = rng.choice(len(counts), size=(len(centres), negative), p=shares / shares.sum())
-    contexts = np.concatenate(groups) if groups else np.empty(0, dtype=np.int64)
-    return Drawn(np.array(centres, dtype=np.int64), contexts, starts, noise)
+    return Drawn(np.array(centres, dtype=np.int64), np.concatenate(groups), starts, noise)
 
 
 def mean_loss(model: Any, drawn: Drawn) -> float:
@@ -64,7 +74,7 @@ def mean_loss(model: Any, drawn: Drawn) -> float:
             total += _of_negatives(hidden, model.syn1neg, centres, drawn.noise[first:last])
         if model.hs:
             total += _of_paths(hidden, model, centres)
-    return total / len(drawn.centres) if len(drawn.centres) else float("nan")
+    return total / len(drawn.centres)
 
 
 def _of_negatives(hidden: NDArray[np.float32], table: NDArray[np.float32], centres: Ints, noise: Ints) -> float:

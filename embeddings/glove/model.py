@@ -15,7 +15,7 @@ from safetensors.numpy import save
 from advgen.core.errors import BadArgument
 from advgen.core.files import write_atomically
 from advgen.embeddings.corpora.tokens import Tokens
-from advgen.embeddings.glove.cooccurrence import count_pairs
+from advgen.embeddings.glove.cooccurrence import WIDEST, count_pairs
 from advgen.embeddings.glove.descent import Parameters, arrange, start, train
 from advgen.embeddings.vectors import Vectors
 from advgen.embeddings.vocabulary import count_words, write_ids
@@ -49,11 +49,15 @@ class GloVe:
     memory_bytes: int = 1 << 30  # for counting
 
     def __post_init__(self) -> None:
-        for name in ("dim", "epochs", "threads"):
+        for name in ("dim", "epochs", "threads", "min_count"):
             if getattr(self, name) < 1:
                 raise BadArgument(f"{name} must be at least 1, got {getattr(self, name)}.")
-        if not self.rate > 0 or (self.x_max is not None and not self.x_max > 0):
-            raise BadArgument(f"rate and x_max must be above 0, got {self.rate} and {self.x_max}.")
+        if not 1 <= self.window <= WIDEST:
+            raise BadArgument(f"the window must be from 1 to {WIDEST} words, got {self.window}.")
+        for name in ("rate", "x_max"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise BadArgument(f"{name} must be above 0 and finite, got {value}.")
         if self.memory_bytes < 1 << 24:
             raise BadArgument(f"GloVe needs at least 16 MB of memory, got {self.memory_bytes:,} bytes.")
 

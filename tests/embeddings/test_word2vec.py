@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 from gensim.models import Word2Vec as Peer
 
+from advgen.core.errors import BadArgument
 from advgen.embeddings import word2vec_epochs, word2vec_loss
-from advgen.embeddings.corpora.tokens import Tokens
+from advgen.embeddings.corpora.text import PlainText
+from advgen.embeddings.corpora.tokeniser import Tokeniser
+from advgen.embeddings.corpora.tokens import Tokens, tokenise
+from advgen.embeddings.glove.model import GloVe
 from advgen.embeddings.vectors import Vectors
 from advgen.embeddings.vocabulary import count_words
 from advgen.embeddings.word2vec import Word2Vec
@@ -106,6 +110,22 @@ def test_the_loss_is_equation_4(tokens: Tokens) -> None:
         total += np.log1p(np.exp(-hidden @ model.syn1neg[centre]))
         total += sum(np.log1p(np.exp(hidden @ model.syn1neg[n])) for n in drawn.noise[k] if n != centre)
     assert word2vec_loss.mean_loss(model, drawn) == pytest.approx(total / len(drawn.centres), rel=1e-5)
+
+
+def test_a_corpus_without_pairs_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "words.txt").write_text("one\ntwo\none\n")
+    tokens = tokenise(PlainText([tmp_path / "words.txt"]), Tokeniser(), tmp_path)
+    with pytest.raises(BadArgument, match="no two words of the vocabulary stand beside each other"):
+        word2vec_epochs.train(SMALL, tokens)
+
+
+@pytest.mark.parametrize("wrong", [{"rate": float("nan")}, {"subsample": -1.0}, {"window": 0}, {"min_count": 0}])
+def test_arguments_that_cannot_train_are_refused_before_the_corpus_is_read(wrong: dict[str, float]) -> None:
+    with pytest.raises(BadArgument, match=next(iter(wrong))):
+        Word2Vec(**wrong)  # type: ignore[arg-type]
+    if "subsample" not in wrong:
+        with pytest.raises(BadArgument, match=next(iter(wrong))):
+            GloVe(**wrong)  # type: ignore[arg-type]
 
 
 def test_each_epoch_gives_a_copy(tokens: Tokens) -> None:
