@@ -1,4 +1,4 @@
-"""Sample images from a StyleGAN2, by seed, or draw a contact sheet: grid, interpolation, mixing, truncation."""
+"""Sample images from a StyleGAN2, by seed, or draw a contact sheet of them."""
 
 from pathlib import Path
 

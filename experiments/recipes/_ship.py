@@ -41,6 +41,18 @@ SHIPPED: Mapping[str, Shipped] = {
         "dae", {"name": "dae_avatars_32", "size": 32, "classifier": "avatars_identity_32", "epochs": 16}
     ),
     "perceptual_embedded": Shipped("perceptual_embedded"),
+    "stylegan2_avatars_64": Shipped(
+        "stylegan2",
+        {
+            "name": "stylegan2_avatars_64",
+            "size": 64,
+            "count": 20_000,
+            "images": 165_824,
+            "batch_size": 16,
+            "channel_base": 1024,
+        }
+        | {"r1_gamma": 0.5, "every": 10_000},
+    ),
 }
 
 

@@ -32,6 +32,7 @@ _LATER: Mapping[str, Scalar] = {
     "grow": 0,
     "jitter": 0,
     "vectors": None,
+    "normalisation": "demodulation",
 }  # arguments that the cards of earlier trainings do not have
 
 
