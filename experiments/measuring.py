@@ -3,7 +3,7 @@
 import os
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from advgen.core import checkpoints, registry
@@ -18,11 +18,6 @@ from advgen.experiments.store import Store
 from advgen.experiments.trained import PREFIX, checkpoint_of
 
 Say = Callable[[str], None]
-
-
-def trainings(measurements: Sequence[Measurement]) -> list[str]:
-    """The recipes whose checkpoints these measurements read, each once."""
-    return list(dict.fromkeys(ref for m in measurements for ref in _references(m).values()))
 
 
 def key_of(measurement: Measurement, device: Device, *, say: Say) -> str:
@@ -79,7 +74,7 @@ def run_measurement(measurement: Measurement, key: str, store: Store, device: De
 
 def _built(measurement: Measurement, device: Device, say: Say) -> Measure:
     """The measure with its arguments, recipes replaced by the paths of their checkpoints."""
-    paths = {k: str(_trained(ref, device, say)) for k, ref in _references(measurement).items()}
+    paths = {k: str(_trained(ref, device, say)) for k, ref in references(measurement).items()}
     name = measurement.measure.name
     measure: Measure = registry.create("measures", name, **arguments(measurement) | paths)
     if not callable(getattr(measure, "run", None)) or not callable(getattr(measure, "inputs", None)):
@@ -87,7 +82,7 @@ def _built(measurement: Measurement, device: Device, say: Say) -> Measure:
     return measure
 
 
-def _references(measurement: Measurement) -> dict[str, str]:
+def references(measurement: Measurement) -> dict[str, str]:
     """The arguments that are recipes; the defaults of a measure may be some too."""
     return {k: v for k, v in arguments(measurement).items() if isinstance(v, str) and v.startswith(PREFIX)}
 
@@ -96,7 +91,7 @@ def _hashes(measurement: Measurement, measure: Measure, device: Device, say: Say
     """Content of all that the numbers rest on beside names and numbers."""
     trained = {
         name: checkpoints.read_card(_trained(ref, device, say)).file_hash
-        for name, ref in _references(measurement).items()
+        for name, ref in references(measurement).items()
     }
     return {**{str(k): str(v) for k, v in measure.inputs().items()}, **trained}
 

@@ -24,11 +24,12 @@ from advgen.experiments.claims_readings import AnyClaim, RankClaim, matches
 from advgen.experiments.keys import attack_key
 from advgen.experiments.knowledge import seen_by_attacker
 from advgen.experiments.measurement import Measurement, columns_of
-from advgen.experiments.measuring import seconds_of, trainings
+from advgen.experiments.measuring import seconds_of
 from advgen.experiments.stats import detectable_difference, paired_sample_size
 from advgen.experiments.store import Store
 from advgen.experiments.study import Study, written
 from advgen.experiments.trained import is_trained
+from advgen.experiments.training import recipes
 
 TRIAL = 4  # images of the batch that an estimate rests on
 DISCORDANT = 0.3  # share of images on which two conditions differ, for want of a better guess before the run
@@ -96,7 +97,7 @@ def plan_of(study: Study, *, device: str | None = None, run: Path | None = None)
         measurements=len(measurements),
         measuring_hours=None if unknown else hours,
         unknown=unknown,
-        to_train=tuple(ref for ref in trainings(measurements) if not is_trained(ref)),
+        to_train=tuple(ref for ref in recipes(measurements) if not is_trained(ref)),
     )
 
 

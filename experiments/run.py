@@ -6,7 +6,6 @@ A run that was killed at any moment goes on where it stopped, and ends in the sa
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, as_completed
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,17 +15,18 @@ import torch
 from advgen.core.device import Device, choose, set_threads
 from advgen.core.errors import BadArgument
 from advgen.core.specs import Cell
+from advgen.experiments import store_readings
 from advgen.experiments.assemble import Assembly
 from advgen.experiments.cell import run_cell
 from advgen.experiments.claims import claims_hash
 from advgen.experiments.environment import environment
 from advgen.experiments.keys import attack_key, cell_key
 from advgen.experiments.measurement import Measurement
-from advgen.experiments.measuring import key_of, run_measurement, trainings
+from advgen.experiments.measuring import run_measurement
 from advgen.experiments.probes import probe
 from advgen.experiments.store import Store, remove_unfinished
 from advgen.experiments.study import Study
-from advgen.experiments.trained import checkpoint_of, is_trained
+from advgen.experiments.training import trained
 from advgen.experiments.yardstick import clusters, yardsticks
 
 BATCH_SIZE = 64
@@ -102,9 +102,12 @@ def run_cells(
 ) -> None:
     """Runs what is missing of these cells and measurements into a store that was begun."""
     remove_unfinished(store.folder)
-    tasks = _tasks(cells, assembly) + _measuring_tasks(measurements, assembly.device, executor, workers, say)
+    store_readings.forget_failures(store)
+    where = Device(assembly.device, "chosen by the run")
+    ready, lost = trained(measurements, where, store, workers=workers if executor is None else 1, say=say)
+    tasks = _tasks(cells, assembly) + [_Task(((key, "", m),)) for key, m in ready]
     total = sum(len(t.cells) for t in tasks)
-    store.write_json("cells.json", [key for t in tasks for key, _, _ in t.cells])
+    store.write_json("cells.json", [*(key for t in tasks for key, _, _ in t.cells), *lost])
     if cells:
         _describe_data(store, cells, assembly)
     done = 0
@@ -135,30 +138,6 @@ def _tasks(cells: Sequence[Cell], assembly: Assembly) -> list[_Task]:
         shared = "" if cell.attack is None else attack_key(cell, hashes)
         groups.setdefault(shared or key, []).append((key, shared, cell))
     return [_Task(tuple(group)) for group in groups.values()]
-
-
-def _measuring_tasks(
-    measurements: Sequence[Measurement],
-    device: torch.device,
-    executor: Executor | None,
-    workers: int,
-    say: Callable[[str], None],
-) -> list[_Task]:
-    """A task a measurement; what they read is trained first, since its hash is part of their keys."""
-    missing = [ref for ref in trainings(measurements) if not is_trained(ref)]
-    if executor is None and workers > 1 and len(missing) > 1:
-        say(f"training {len(missing)} checkpoints that the study names, {workers} at a time; they are kept.")
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            threads = max(1, torch.get_num_threads() // workers)
-            list(pool.map(partial(_train, device=str(device), threads=threads), missing))
-    where = Device(device, "chosen by the run")
-    return [_Task(((key_of(m, where, say=say), "", m),)) for m in measurements]
-
-
-def _train(ref: str, device: str, threads: int) -> None:
-    """One checkpoint in a worker process."""
-    set_threads(threads)
-    checkpoint_of(ref, device=device)
 
 
 def _do(

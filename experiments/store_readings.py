@@ -86,6 +86,12 @@ def fail(store: Store, key: str, measurement: Measurement, sentence: str, trace:
     store.write_json(f"{key}/failed.json", told)
 
 
+def forget_failures(store: Store) -> None:
+    """What broke off is about to be tried again."""
+    for path in store.folder.glob("*/failed.json"):
+        path.unlink(missing_ok=True)
+
+
 def failures(store: Store) -> list[tuple[str, str]]:
     """Measurements that broke off and were not done since, each with its sentence."""
     found = []

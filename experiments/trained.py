@@ -4,6 +4,7 @@ A reference is `recipe:NAME:key=value,...` with an optional `seed`; it means the
 with those arguments, so a study can name networks that nobody has shipped.
 """
 
+import re
 import sys
 from collections.abc import Callable
 from hashlib import blake2b
@@ -54,7 +55,7 @@ def parsed(ref: str) -> tuple[str, int, dict[str, str]]:
     Raises:
         BadArgument: it is none.
     """
-    name, _, rest = ref.removeprefix(PREFIX).partition(":")
+    name, rest = _cut(ref)
     args: dict[str, str] = {}
     for pair in [p for p in rest.split(",") if p.strip()]:
         key, equals, value = pair.partition("=")
@@ -67,6 +68,13 @@ def parsed(ref: str) -> tuple[str, int, dict[str, str]]:
     return name, int(seed), args
 
 
+def _cut(ref: str) -> tuple[str, str]:
+    """Name and arguments; a stranger's recipe, `module:Class` or `file.py:Class`, has a colon in its name."""
+    pieces = ref.removeprefix(PREFIX).split(":")
+    first = next((k for k, piece in enumerate(pieces) if k and "=" in piece), len(pieces))
+    return ":".join(pieces[:first]), ":".join(pieces[first:])
+
+
 def _folder(ref: str) -> Path:
-    name = ref.removeprefix(PREFIX).partition(":")[0]
+    name = re.sub(r"\W+", "-", Path(_cut(ref)[0]).name)
     return cache_folder() / "trained" / f"{name}-{blake2b(ref.encode(), digest_size=6).hexdigest()}"

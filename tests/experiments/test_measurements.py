@@ -289,3 +289,79 @@ def test_an_opened_run_without_measurements_has_empty_tables(small_study, tmp_pa
     store = open_run(run_small(small_study, tmp_path / "run").folder)
     assert list(store_readings.measurements(store)) == []
     assert len(store_readings.readings(store)) == len(store_readings.curves(store)) == 0
+
+
+@pytest.fixture
+def trainer(tmp_path, monkeypatch):
+    """A recipe that is a file of the caller's, and a cache of its own."""
+    from advgen.experiments import trained as cache
+
+    monkeypatch.setattr(cache, "cache_folder", lambda: tmp_path / "cache")
+    path = tmp_path / "trainer.py"
+    path.write_text(TRAINER)
+    return f"recipe:{path}"
+
+
+TRAINER = '''
+"""Trains nothing, or fails."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import torch
+
+from advgen.core import checkpoints
+from advgen.core.errors import UserError
+from advgen.core.specs import Card
+
+
+@final
+@dataclass(frozen=True)
+class Trainer:
+    """One number as a checkpoint."""
+
+    number: float = 0.0  # what is stored
+    diverges: bool = False  # stops with an error
+
+    def train(self, out: Path, *, seed: int, device: str, resume: bool, limit: Any, meter: Any) -> Card:
+        if self.diverges:
+            raise UserError("the loss is NaN in step 7.")
+        tensors = {"number": torch.tensor([self.number + seed])}
+        card = Card("number", "classifier", "trainer", {}, seed, "d", "", {}, {}, "MIT")
+        return checkpoints.save(out / "number.safetensors", tensors, card)
+'''
+
+
+def with_weights(text: dict[str, Any], **arms: str) -> dict[str, Any]:
+    changed = deepcopy(text)
+    changed["measurements"][0]["arms"] = [{"arm": name, "args": {"weights": ref}} for name, ref in arms.items()]
+    changed["claims"] = []
+    return changed
+
+
+def test_what_an_arm_reads_is_trained_once_for_each_seed_and_its_hash_is_in_the_key(measured_study, trainer, tmp_path):
+    said: list[str] = []
+    text = with_weights(
+        measured_study, one=f"{trainer}:Trainer:number=1,seed={{seed}}", two=f"{trainer}:Trainer:number=20"
+    )
+    store = run_small(text, tmp_path / "run", say=said.append)
+    assert "training 4 checkpoints that the study reads; they are kept." in said
+    hashes = {m.measurement[1::2]: m.meta["hashes"]["weights"] for m in store_readings.measurements(store)}
+    assert len(set(hashes.values())) == 4
+    assert len({hashes["two", seed] for seed in (0, 1, 2)}) == 1
+    told: list[Any] = []
+    run_small(text, tmp_path / "run", tell=told.append)
+    assert all(p.was_there for p in told)
+
+
+def test_a_training_that_fails_costs_its_own_measurements_only(measured_study, trainer, tmp_path):
+    text = with_weights(measured_study, good=f"{trainer}:Trainer:number=1", bad=f"{trainer}:Trainer:diverges=true")
+    store = run_small(text, tmp_path / "run")
+    assert set(store_readings.readings(store)["arm"]) == {"good"}
+    assert [sentence for _, sentence in store_readings.failures(store)] == [
+        "it was not trained: the loss is NaN in step 7."
+    ] * 3
+    assert len(store.read_json("cells.json")) == 6
+    with pytest.raises(UserError, match="the loss is NaN in step 7"):
+        run_small(with_weights(measured_study, bad=f"{trainer}:Trainer:diverges=true"), tmp_path / "none")
