@@ -1,4 +1,4 @@
-"""Convert StyleGAN2 weights to safetensors or rosinality's format, without running what is in the file."""
+"""Convert StyleGAN2 weights to another format, without running what is in the file."""
 
 from pathlib import Path
 
@@ -22,12 +22,12 @@ from advgen.cli._options import examples, json_option, print_json, print_pairs
 )
 @json_option
 def command(source: Path, target: Path, *, layout: str, as_json: bool) -> None:
-    """Convert StyleGAN2 weights to safetensors or rosinality's format, without running what is in the file.
+    """Convert StyleGAN2 weights to another format, without running what is in the file.
 
     A is an official .pkl, rosinality's .pt, an encoder's .pt with a decoder inside, or .safetensors; B ends in
-    .safetensors (with a card beside it) or in .pt. Images before and after are compared. --layout official: B holds
-    the averaged generator, B-G the raw one and B-D the discriminator, under the names that the official program's
-    load_state_dict expects.
+    .safetensors (with a card beside it), in .pt for rosinality's format, or in .pt2 for a program of torch.export that
+    runs without this package. Images before and after are compared. --layout official: B holds the averaged generator,
+    B-G the raw one and B-D the discriminator, under the names that the official program's load_state_dict expects.
     """
     from advgen.core.device import set_threads
     from advgen.generators.stylegan2.convert import convert

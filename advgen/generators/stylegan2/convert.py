@@ -1,9 +1,9 @@
 """StyleGAN2 weights from one file format to another, with the difference that it made to the images.
 
-Three formats are written. `.safetensors` of the platform: one file, names `G_ema.`, `G.` and `D.` followed by the
+Four formats are written. `.safetensors` of the platform: one file, names `G_ema.`, `G.` and `D.` followed by the
 official ones. `.safetensors` of the official layout: one file a network, plain official names, what the official
 program's own `load_state_dict` takes: NAME for the averaged generator, NAME-G for the raw one, NAME-D for the
-discriminator. `.pt`: rosinality's.
+discriminator. `.pt`: rosinality's. And `.pt2`: the averaged generator as a program of torch's, which is not read back.
 """
 
 import io
@@ -18,12 +18,14 @@ from advgen.core.errors import BadArgument
 from advgen.core.files import sha256, write_atomically
 from advgen.core.specs import Card, Scalar
 from advgen.generators.stylegan2.discriminator import StyleGAN2Discriminator
+from advgen.generators.stylegan2.export import export
 from advgen.generators.stylegan2.generator import StyleGAN2Generator
 from advgen.generators.stylegan2.layouts import official_state, rosinality_discriminator, rosinality_generator
 from advgen.generators.stylegan2.load import Loaded, load_stylegan2
 from advgen.generators.stylegan2.sample import condition_of, latents
 
 SEEDS = tuple(range(4))  # of the images that are compared
+_PSI = 0.7
 
 
 class Conversion(NamedTuple):
@@ -35,7 +37,7 @@ class Conversion(NamedTuple):
 
 
 def convert(source: Path, target: Path, *, layout: str = "platform") -> Conversion:
-    """Writes the networks of `source` to `target`: `.safetensors` with cards, or rosinality's `.pt`.
+    """Writes the networks of `source` to `target`: `.safetensors` with cards, rosinality's `.pt`, or a `.pt2` program.
 
     `layout` is "platform" or "official"; the latter writes a file a network, see above.
 
@@ -43,10 +45,10 @@ def convert(source: Path, target: Path, *, layout: str = "platform") -> Conversi
         BadArgument: another suffix or layout, the same file, or a network that the format cannot hold.
         BadFile, MissingFile: the source cannot be read.
     """
-    if target.suffix not in (".safetensors", ".pt"):
+    if target.suffix not in (".safetensors", ".pt", ".pt2"):
         raise BadArgument(
-            f"{target} ends in {target.suffix or 'nothing'}; give a name that ends in .safetensors, or in .pt for "
-            "rosinality's format."
+            f"{target} ends in {target.suffix or 'nothing'}; give a name that ends in .safetensors, in .pt for "
+            "rosinality's format, or in .pt2 for a program of torch.export."
         )
     if layout not in ("platform", "official"):
         raise BadArgument(f"the layout is platform or official, got {layout!r}.")
@@ -55,6 +57,8 @@ def convert(source: Path, target: Path, *, layout: str = "platform") -> Conversi
     if target.resolve() == source.resolve():
         raise BadArgument(f"{target} is the file that is read; give the new file another name.")
     loaded = load_stylegan2(source)
+    if target.suffix == ".pt2":
+        return _exported(loaded, target)
     lost: tuple[str, ...] = ()
     if target.suffix == ".pt":
         lost = _write_rosinality(loaded, target)
@@ -74,15 +78,28 @@ def _pairs(one: Loaded, other: Loaded) -> list[tuple[StyleGAN2Generator, StyleGA
     return pairs
 
 
-@torch.no_grad()
 def _difference(one: StyleGAN2Generator, other: StyleGAN2Generator) -> float:
-    largest = 0.0
-    for seed in SEEDS:
-        z = latents(one, [seed])
-        c = condition_of(one, seed % one.c_dim, 1) if one.c_dim else None
-        made = [net.synthesis(net.mapping(z, c, psi=0.7)) for net in (one, other)]
-        largest = max(largest, float((made[0] - made[1]).abs().max()))
-    return largest
+    return max(float((_image(one, seed) - _image(other, seed)).abs().max()) for seed in SEEDS)
+
+
+@torch.no_grad()
+def _image(net: StyleGAN2Generator, seed: int) -> Tensor:
+    return net.synthesis(net.mapping(*_given(net, seed), psi=_PSI))
+
+
+def _given(net: StyleGAN2Generator, seed: int) -> tuple[Tensor, ...]:
+    """z, and the condition where there is one."""
+    return (latents(net, [seed]), *([condition_of(net, seed % net.c_dim, 1)] if net.c_dim else []))
+
+
+@torch.no_grad()
+def _exported(loaded: Loaded, target: Path) -> Conversion:
+    net = loaded.generator
+    program = export(net, target)
+    made = {seed: program(*_given(net, seed), torch.tensor(_PSI)) for seed in SEEDS}
+    difference = max(float((image - _image(net, seed)).abs().max()) for seed, image in made.items())
+    lost = "the program is the averaged generator with its stored noise; nothing else can be read back from it"
+    return Conversion(loaded.info.format, difference, (*loaded.info.notes, lost))
 
 
 def _networks(loaded: Loaded) -> dict[str, StyleGAN2Generator | StyleGAN2Discriminator]:

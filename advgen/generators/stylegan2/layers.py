@@ -108,7 +108,8 @@ def modulated_conv2d(
         # The sum over w'^2 separates: no (N, O, I, k, k) weights are made for it.
         scale = (styles.square() @ _squares(weight) + 1e-8).rsqrt() * gain
     if fused is None:
-        fused = n == 1 and features.numel() > weight.numel() and not torch.is_grad_enabled()
+        free = not (torch.is_grad_enabled() or torch.compiler.is_compiling())
+        fused = free and n == 1 and features.numel() > weight.numel()
     if fused:
         own = weight * (scale[:, :, None] * styles[:, None])[..., None, None]  # (N, O, I, k, k)
         made = _convolved(features.reshape(1, -1, *features.shape[2:]), own.flatten(0, 1), up, n)

@@ -232,7 +232,7 @@ def _through(
     for i, block in enumerate(blocks):
         samples = given[i].styles[0].shape[0]
         at_once = max(1, _BYTES_AT_ONCE // block.bytes_of(1))
-        if x is not None and samples > at_once and x.device.type == "cpu" and not torch.is_grad_enabled():
+        if x is not None and _in_pieces(x) and samples > at_once:
             parts = []
             for start in range(0, samples, at_once):
                 rows = slice(start, start + at_once)
@@ -242,6 +242,11 @@ def _through(
         x, image = block(x, image, given[i], fused=fused)
     assert image is not None
     return image
+
+
+def _in_pieces(x: Tensor) -> bool:
+    # A compiled or exported network must not depend on the number of samples.
+    return x.device.type == "cpu" and not torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
 
 def _rgb(block: SynthesisBlock) -> bool:

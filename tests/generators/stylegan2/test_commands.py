@@ -1,6 +1,7 @@
 """`advgen convert` and `advgen generate` as a user runs them."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -133,6 +134,25 @@ def test_a_class_must_be_chosen_where_there_are_some(little, official, write, tm
 def test_bad_targets_of_convert_are_one_sentence(weights, tmp_path, capsys, target, sentence):
     assert main(["convert", str(weights), str(tmp_path / target)]) == 2
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("c_dim", [0, 3])
+def test_an_exported_program_makes_the_same_images_for_any_number_of_z(
+    little, official, write, tmp_path, capsys, c_dim
+):
+    net, _ = little(c_dim=c_dim)
+    path = tmp_path / "net.pt2"
+    assert main(["convert", str(write(official({"G_ema": net}))), str(path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["largest difference"] < 1e-5
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of torch about its own archive
+        program = torch.export.load(path).module()
+    for n in (1, 3):
+        given = [torch.randn(n, 6), *([torch.eye(3)[:n]] if c_dim else [])]
+        with torch.no_grad():
+            expected = net.synthesis(net.mapping(*given, psi=0.5))
+            torch.testing.assert_close(program(*given, torch.tensor(0.5)), expected, atol=1e-5, rtol=0)
 
 
 def test_the_official_layout_is_no_pickle(weights, tmp_path, capsys):
