@@ -53,6 +53,10 @@ SHIPPED: Mapping[str, Shipped] = {
         }
         | {"r1_gamma": 0.5, "every": 10_000},
     ),
+    "stylegan2_avatars_64_encoder": Shipped(
+        "stylegan2_encoder",
+        {"name": "stylegan2_avatars_64_encoder", "images": 4096, "epochs": 4, "net": "squeeze"},
+    ),
 }
 
 
