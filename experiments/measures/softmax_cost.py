@@ -35,15 +35,15 @@ class SoftmaxCost:
     """One training and its judging."""
 
     quantities: ClassVar = {
-        "microseconds a token": {
+        "time a token": {
             "means": "wall time of training for each word of the text in the vocabulary and each pass",
             "unit": "µs", "better": "lower", "timing": True, "log": True,
         },
-        "CPU microseconds a token": {
+        "CPU time a token": {
             "means": "the same in processor time, which other programs disturb less",
             "unit": "µs", "better": "lower", "timing": True, "log": True,
         },
-        "CPU seconds": {
+        "CPU time": {
             "means": "processor time of the whole training", "unit": "s", "better": "lower",
             "timing": True, "log": True,
         },
@@ -57,10 +57,9 @@ class SoftmaxCost:
         "coverage of WordSim-353": {"means": "share of pairs both of whose words have a vector", "unit": "share"},
     }  # fmt: skip
     plots = (
-        ("CPU microseconds a token", "MEN"),
-        ("CPU seconds", "MEN"),
-        ("CPU microseconds a token", "WordSim-353"),
-        ("CPU seconds", "WordSim-353"),
+        ("CPU time a token", "MEN"),
+        ("CPU time", "MEN"),
+        ("CPU time a token", "WordSim-353"),
     )
 
     objective: Literal["full", "hierarchical", "negative"] = "negative"  # what stands for the softmax over all words
@@ -105,16 +104,16 @@ class SoftmaxCost:
         read = int(vocabulary.counts.sum()) * self.epochs
         end = passes[-1]
         readings = [
-            Reading.of_arm(seed, "microseconds a token", 1e6 * end.wall / read),
-            Reading.of_arm(seed, "CPU microseconds a token", 1e6 * end.cpu / read),
-            Reading.of_arm(seed, "CPU seconds", end.cpu),
+            Reading.of_arm(seed, "time a token", 1e6 * end.wall / read),
+            Reading.of_arm(seed, "CPU time a token", 1e6 * end.cpu / read),
+            Reading.of_arm(seed, "CPU time", end.cpu),
             Reading.of_arm(seed, "outputs a pair", outputs_a_pair(vocabulary, self.objective, self.k)),
         ]
         curves = []
         for name, of in pairs.items():
             readings += judged(last[0], of, name)[1] if of else []
             points = [(p.cpu, rho) for p in passes if (rho := p.spearman.get(name)) is not None]
-            curves += [Curve(f"seed/{seed}", "CPU seconds", name, points)] if points else []
+            curves += [Curve(f"seed/{seed}", "CPU time", name, points)] if points else []
         return Measured(readings, curves, notes=self._notes(tokens, vocabulary, pairs))
 
     def _tokens(self) -> Tokens:

@@ -1,7 +1,8 @@
 """The parts of the page that tell what was measured: arms by quantities, plots, pictures."""
 
 import base64
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from itertools import groupby
 
 import numpy as np
@@ -73,7 +74,7 @@ def _table(view: RunView, measure: str, label: str) -> Markup:
     means = view.means[(view.means["measure"] == measure) & (view.means["label"] == label)]
     quantities = [q for (m, _), q in view.quantities.items() if m == measure and (means["quantity"] == q.name).any()]
     names = list(dict.fromkeys(means["arm"]))
-    scales = {q.name: _scale(means[means["quantity"] == q.name]) for q in quantities}
+    scales = {q.name: _scale(means[means["quantity"] == q.name], q) for q in quantities}
     body = []
     for arm in names:
         of = means[means["arm"] == arm].set_index("quantity")
@@ -97,21 +98,25 @@ def _data_label(q: Quantity) -> str:
     return xy.named(q) + {"lower": " ↓", "higher": " ↑", "": ""}[q.better]
 
 
-def _scale(means: pd.DataFrame) -> tuple[float, float]:
-    """The least and the greatest end of a column's intervals."""
+def _scale(means: pd.DataFrame, q: Quantity) -> Callable[[float], float] | None:
+    """From a value to percent of the way between the least and the greatest end of a column's intervals."""
     ends = means[["value", "low", "high"]].to_numpy(dtype=float)
-    return float(np.nanmin(ends)), float(np.nanmax(ends))
+    low, high = float(np.nanmin(ends)), float(np.nanmax(ends))
+    if not low < high:
+        return None
+    if q.log and low > 0:
+        return lambda value: 100 * math.log(value / low) / math.log(high / low)
+    return lambda value: 100 * (value - low) / (high - low)
 
 
-def _cell(mean: pd.Series, q: Quantity, scale: tuple[float, float]) -> list[Markup | str | None]:
+def _cell(mean: pd.Series, q: Quantity, scale: Callable[[float], float] | None) -> list[Markup | str | None]:
     value, low, high = (None if pd.isna(mean[c]) else float(mean[c]) for c in ("value", "low", "high"))
     spread = None
     if low is not None and high is not None:
         spread = tag("span", f"[{xy.shown(low, q)}, {xy.shown(high, q)}]".replace("%,", ","), class_="interval")
-    width = scale[1] - scale[0]
     bar = None
-    if width > 0:
-        at, left, right = (100 * ((v if v is not None else value) - scale[0]) / width for v in (value, low, high))
+    if scale is not None:
+        at, left, right = (scale(v if v is not None else value) for v in (value, low, high))
         style = f"--low:{left:.1f}%;--high:{right:.1f}%;--at:{at:.1f}%"
         bar = tag("span", tag("i"), tag("b"), class_="span", style=style, aria_hidden="true")
     return [tag("span", xy.shown(value, q), class_="value"), " ", spread, bar, tag("small", _n(mean))]

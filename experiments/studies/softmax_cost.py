@@ -54,7 +54,7 @@ def _times(label: str) -> list[dict[str, Any]]:
     return [
         {
             "statement": f"{label}: {arm} takes less than a tenth of the full softmax's processor time a token",
-            "quantity": "CPU microseconds a token",
+            "quantity": "CPU time a token",
             "of": {"label": label, "arm": arm},
             "versus": {"label": label, "arm": FULL},
             "ratio": True,
