@@ -51,10 +51,11 @@ def tokenise(
     """
     path = folder / f"{corpus.name}-{_key(corpus, tokeniser, limit)}.txt"
     beside = path.with_suffix(".json")
-    # Who comes second waits, and then finds what the first has made.
-    with alone(path.with_suffix(".lock")):
-        if not (path.is_file() and beside.is_file()):
-            _write(path, beside, corpus, tokeniser, limit, tell)
+    if not (path.is_file() and beside.is_file()):
+        # Who comes second waits, and then finds what the first has made.
+        with alone(path.with_suffix(".lock")):
+            if not (path.is_file() and beside.is_file()):
+                _write(path, beside, corpus, tokeniser, limit, tell)
     return _read(path, beside)
 
 
