@@ -101,7 +101,8 @@ def _plain(images: Tensor, taps: Tensor, up: int, down: int, padding: tuple[Padd
             kernel = taps.flip(0, 1).to(images.dtype).expand(channels, 1, *taps.shape)
             return functional.conv2d(images, kernel, stride=down, padding=common, groups=channels)
         # torch's transposed bfloat16 convolution by groups is tens of times slower on CPUs.
-        wide = images.float() if images.dtype == torch.bfloat16 else images
+        slow = images.dtype == torch.bfloat16 and images.device.type == "cpu"
+        wide = images.float() if slow else images
         kernel = taps.to(wide.dtype).expand(channels, 1, *taps.shape)
         cropped = [
             (k - 1 - before, k - up - after) for k, (before, after) in zip(taps.shape, padding)
