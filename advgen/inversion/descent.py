@@ -58,6 +58,14 @@ class Trace:
         if self.tell is not None:
             self.tell(step, seconds, terms)
 
+    def extend(self, part: "Trace", *, seconds: float) -> None:
+        """Adds the trace of a part that began `seconds` after this one did."""
+        first = self.steps[-1] + 1 if self.steps else 0
+        self.steps += [first + step for step in part.steps]
+        self.seconds += [seconds + spent for spent in part.seconds]
+        for rows, more in ((self.loss, part.loss), (self.perceptual, part.perceptual), (self.mse, part.mse)):
+            rows += more
+
     def at(self, seconds: float) -> Terms | None:
         """The terms of each sample's best iterate among those known after so many seconds; None before the first."""
         known = sum(spent <= seconds for spent in self.seconds)

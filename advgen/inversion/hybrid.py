@@ -4,6 +4,7 @@ Zhu et al., "In-domain GAN inversion", arXiv 2004.00049, section 3.2, and before
 3.2). The start counts as a result too, so that the end is never further by the loss than where it began.
 """
 
+import time
 from dataclasses import dataclass
 from typing import final
 
@@ -38,9 +39,15 @@ class Hybrid:
     ) -> Latents:
         """Latents of images (N, C, H, W); the arguments are those of `Image2StyleGAN.invert`.
 
-        `first` is asked again when a kept work is taken up; the trace's seconds begin after it.
+        `first` is asked again when a kept work is taken up; the trace's seconds count it too.
         """
+        begun = time.perf_counter()
         start = self.first.invert(images, rng=rng.fork("first"), meter=meter)
-        return self.then.invert(
-            images, rng=rng, meter=meter, start=start, mask=mask, style=style, keep=keep, trace=trace
+        spent = time.perf_counter() - begun
+        part = None if trace is None else Trace(tell=trace.tell)
+        found = self.then.invert(
+            images, rng=rng, meter=meter, start=start, mask=mask, style=style, keep=keep, trace=part
         )
+        if trace is not None and part is not None:
+            trace.extend(part, seconds=spent)
+        return found

@@ -6,6 +6,7 @@ regulariser (equations 5 to 8). Every image starts from the weights as given, wh
 are changes to them, an image each (`latents.tuned` applies them).
 """
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, final
@@ -20,9 +21,11 @@ from advgen.core.rng import SampleRng
 from advgen.core.types import Generator, Inverter, Latents
 from advgen.inversion.descent import Keep, Trace, Variables, descend, identity_of
 from advgen.inversion.gate import resemblance
+from advgen.inversion.hybrid import Hybrid
 from advgen.inversion.image2stylegan import Image2StyleGAN
 from advgen.inversion.latents import at_rest, joined, spread, synthesised, taken
 from advgen.inversion.likeness import Likeness, Metric, Terms
+from advgen.inversion.projector import Projector
 from advgen.inversion.search import fitting, weights_of
 
 _SYNTHESIS = "synthesis."
@@ -67,35 +70,49 @@ class PivotalTuning:
     ) -> Latents:
         """Pivots of images (N, C, H, W), and the changes of weights that belong to each.
 
-        `mask` is that of `Image2StyleGAN.invert`. With `keep` each image's tuning is written down as it goes. A
-        trace is of the tuning alone, and of one image.
+        `mask` is that of `Image2StyleGAN.invert`. With `keep` the pivots and each image's tuning are written down as
+        they go. A trace is of one image, pivot and tuning.
 
         Raises:
-            BadArgument: images or mask that do not fit the generator.
+            BadArgument: images or mask that do not fit the generator, or a mask that `first` cannot heed.
             BadFile: a kept state belongs to another inversion.
         """
         images = fitting(self.generator, images)
         if trace is not None and len(images) != 1:
             raise BadArgument(f"images are tuned one after another, so a trace is of one image, got {len(images)}.")
-        pivots = self._pivots(images, rng=rng, meter=meter, mask=mask, keep=keep)
+        begun = time.perf_counter()
+        pivots = self._pivots(images, rng=rng.fork("pivot"), meter=meter, mask=mask, keep=keep, trace=trace)
+        spent = time.perf_counter() - begun if trace is None or not trace.seconds else trace.seconds[-1]
         parts = []
         for i in range(len(images)):
             at = torch.tensor([i])
             own_mask = mask if mask is None or len(mask) == 1 else mask[i : i + 1]
             own_keep = None if keep is None else keep.named(f"tuning{i}")
+            part = None if trace is None else Trace(tell=trace.tell)
             parts.append(
-                self._tuned(taken(pivots, at), images[i : i + 1], rng.take(at), meter, own_mask, own_keep, trace)
+                self._tuned(taken(pivots, at), images[i : i + 1], rng.take(at), meter, own_mask, own_keep, part)
             )
+            if trace is not None and part is not None:
+                trace.extend(part, seconds=spent)
         return joined(parts) if parts else pivots._replace(tuned=[])
 
     def _pivots(
-        self, images: Tensor, *, rng: SampleRng, meter: Meter, mask: Tensor | None, keep: Keep | None
+        self,
+        images: Tensor,
+        *,
+        rng: SampleRng,
+        meter: Meter,
+        mask: Tensor | None,
+        keep: Keep | None,
+        trace: Trace | None,
     ) -> Latents:
-        if self.first is not None:
-            return self.first.invert(images, rng=rng.fork("pivot"), meter=meter)
-        first = Image2StyleGAN(self.generator, self.perceptual, space="w")
+        first = self.first or Image2StyleGAN(self.generator, self.perceptual, space="w")
         own_keep = None if keep is None else keep.named("pivot")
-        return first.invert(images, rng=rng.fork("pivot"), meter=meter, mask=mask, keep=own_keep)
+        if isinstance(first, Image2StyleGAN | Projector | Hybrid):
+            return first.invert(images, rng=rng, meter=meter, mask=mask, keep=own_keep, trace=trace)
+        if mask is not None:
+            raise BadArgument(f"a {type(first).__name__} finds pivots without heeding a mask; leave the mask out.")
+        return first.invert(images, rng=rng, meter=meter)
 
     def _tuned(
         self,

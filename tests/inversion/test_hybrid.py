@@ -1,5 +1,7 @@
 """From another inverter's latents, some steps."""
 
+import time
+
 import pytest
 import torch
 
@@ -44,3 +46,15 @@ def test_a_kept_work_goes_on_to_the_same_bits(generator, own, invert, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         invert(hybrid, own, keep=keep, trace=Trace(tell=killed))
     assert torch.equal(invert(hybrid, own, keep=keep).w, whole.w)
+
+
+def test_the_trace_counts_the_first_part_too(toy, pictures, invert):
+    class Slow:
+        def invert(self, images, *, rng, meter):
+            time.sleep(0.05)
+            return LeastSquares(toy).invert(images, rng=rng, meter=meter)
+
+    trace = Trace()
+    invert(Hybrid(Slow(), Image2StyleGAN(toy, None, steps=3)), pictures, trace=trace)
+    assert trace.steps == [0, 1, 2, 3]
+    assert trace.seconds[0] > 0.05

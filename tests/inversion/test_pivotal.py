@@ -67,7 +67,7 @@ def test_it_stops_when_near_enough(tuning, foreign, invert):
     enough, trace = float(found.distance) * 0.9, Trace()
     stopped = invert(tuning(enough=enough), foreign[:1], trace=trace)
     assert float(stopped.distance) <= enough * (1 + 1e-5)
-    assert len(trace.steps) < 12
+    assert 12 < len(trace.steps) < 11 + 12
     assert all(float(distance) > enough for distance in trace.perceptual[:-1])
 
 
@@ -115,6 +115,19 @@ def test_weights_of_another_generator_are_refused(generator, tuning, foreign, in
 def test_a_generator_without_weights_is_refused(toy):
     with pytest.raises(BadArgument, match="a LinearGenerator has none"):
         PivotalTuning(toy, None)
+
+
+def test_the_trace_goes_on_from_the_pivots(tuning, foreign, invert):
+    trace = Trace()
+    invert(tuning(), foreign[:1], trace=trace)
+    assert trace.steps == list(range(11 + 13))
+    assert sorted(trace.seconds) == trace.seconds
+    assert float(trace.loss[-1]) < float(trace.loss[10])
+
+
+def test_a_mask_is_not_passed_over(tuning, foreign, invert):
+    with pytest.raises(BadArgument, match="a _Fixed finds pivots without heeding a mask"):
+        invert(tuning(first=_Fixed()), foreign, mask=torch.ones(1, 1, 16, 16))
 
 
 def test_a_trace_is_of_one_image(tuning, foreign, invert):
