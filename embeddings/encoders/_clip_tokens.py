@@ -48,6 +48,7 @@ class BytePairs:
         self._tokenizer = SimpleTokenizer(context_length=context, **options)
         self.ids = range(self._tokenizer.vocab_size) if ids is None else ids.tolist()
         self._row = {token: row for row, token in enumerate(self.ids)}
+        self._words: dict[str, list[int] | None] = {}
 
     def words(self, text: str) -> list[Word]:
         return [Word(word, self._rows(word) is not None) for word in self._split(text)]
@@ -81,8 +82,11 @@ class BytePairs:
         return words
 
     def _rows(self, word: str) -> list[int] | None:
-        ids = self._tokenizer.encode(word)
-        return [self._row[token] for token in ids] if all(token in self._row for token in ids) else None
+        if word not in self._words:
+            ids = self._tokenizer.encode(word)
+            known = all(token in self._row for token in ids)
+            self._words[word] = [self._row[token] for token in ids] if known else None
+        return self._words[word]
 
 
 class HubTokens:

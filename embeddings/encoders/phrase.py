@@ -32,6 +32,7 @@ from advgen.embeddings.vectors import Vectors
 
 Doubles = NDArray[np.float64]
 NOTHING_LEFT = 1e-6  # of a phrase's length: what is under it is rounding
+HASHED = 1 << 14  # rows at a time: the matrix may be larger than the memory
 
 
 class _Words(NamedTuple):
@@ -67,7 +68,8 @@ class Phrase:
         vectors, tokeniser, _ = self._words
         digest = blake2b(json.dumps(["phrase 1", tokeniser.rule, self.a]).encode(), digest_size=16)
         digest.update("\n".join(vectors.words).encode())
-        digest.update(np.ascontiguousarray(vectors.matrix, dtype="<f4").tobytes())
+        for begin in range(0, len(vectors), HASHED):
+            digest.update(np.ascontiguousarray(vectors.matrix[begin : begin + HASHED], dtype="<f4"))
         if vectors.counts is not None:
             digest.update(vectors.counts.astype("<i8").tobytes())
         for phrase in self._phrases:
@@ -172,6 +174,8 @@ class Phrase:
         if self._component is not None:
             mean = mean - self._component * (self._component @ mean)
         length = np.linalg.norm(mean)
+        if not np.isfinite(whole):
+            raise BadFile(f"the vectors of {shown(text)} hold NaN or infinity; get the file again.")
         if length <= NOTHING_LEFT * whole:
             what = "are zero or cancel out" if self._component is None else "hold nothing but the common component"
             raise BadArgument(f"the vectors of {shown(text)} {what}; use other words.")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from advgen.core import registry
-from advgen.core.errors import BadArgument, MissingFile
+from advgen.core import checkpoints, registry
+from advgen.core.errors import BadArgument, BadFile, MissingFile
 from advgen.core.specs import Card
 from advgen.embeddings import formats
 from advgen.embeddings.corpora.tokeniser import Tokeniser
@@ -119,6 +119,19 @@ def test_what_cannot_be_is_refused(vectors: Vectors, tmp_path: Path) -> None:
         Phrase(str(tmp_path / "none.safetensors")).encode(["hat"])
     with pytest.raises(MissingFile, match="embed train"):
         Phrase("no_such_vectors").encode(["hat"])
+
+
+def test_mapped_vectors_are_searched_for_nan_where_a_phrase_meets_them(vectors: Vectors, tmp_path: Path) -> None:
+    moved = vectors.matrix.copy()
+    path = _saved(vectors, tmp_path / "v.safetensors", Tokeniser().rule)
+    moved[vectors.row["hat"], 0] = np.nan
+    card = checkpoints.read_card(path)
+    tensors = {**checkpoints.load_tensors(path), "matrix": torch.from_numpy(moved)}
+    checkpoints.save(path, tensors, card)
+    encoder = Phrase(formats.load(path, mapped=True))
+    torch.testing.assert_close(encoder.encode(["red hair"]), Phrase(vectors).encode(["red hair"]))
+    with pytest.raises(BadFile, match="the vectors of 'a red hat' hold NaN"):
+        encoder.encode(["a red hat"])
 
 
 def test_the_rule_stored_with_the_model_cuts_the_text(vectors: Vectors, tmp_path: Path) -> None:

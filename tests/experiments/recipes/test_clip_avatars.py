@@ -1,0 +1,161 @@
+"""A small CLIP from captions: what it may see, what is measured of it, and that it loads by name."""
+
+import json
+import os
+import signal
+
+import pytest
+import torch
+
+from advgen.core import checkpoints, registry
+from advgen.core.errors import BadArgument
+from advgen.core.meter import Meter
+from advgen.embeddings.encoders.clip import CLIP
+from advgen.experiments.avatars import HELD_OUT_SYNONYMS, held_out
+from advgen.experiments.recipes import _captions as captions
+from advgen.experiments.recipes import _clip_scores as scores
+from advgen.experiments.recipes import clip_avatars
+from advgen.experiments.recipes._make import load_splits
+
+SMALL = {
+    "size": 32,
+    "seen_at": 32,
+    "images": 48,
+    "width": 8,
+    "text_width": 16,
+    "dim": 16,
+    "batch_size": 16,
+    "epochs": 2,
+}
+
+
+@pytest.fixture(scope="module")
+def part():
+    population = (("label", "glasses"), ("seed", 0), ("variety", "full"))
+    return load_splits("avatars", 32, population, counts={"train": 48, "validation": 48, "test": 48}).train
+
+
+@pytest.fixture(autouse=True)
+def few(monkeypatch):
+    """Splits of 48 pictures and 9 captions beside the right one."""
+    whole = clip_avatars.load_splits
+
+    def small(data, size, args, *, counts):
+        return whole(data, size, args, counts={**counts, "validation": 48, "test": 48})
+
+    monkeypatch.setattr(clip_avatars, "load_splits", small)
+    monkeypatch.setattr(scores, "HARD", 9)
+
+
+def train(out, *, seed=0, resume=False, **args):
+    recipe = registry.create("recipes", "clip_avatars", **{**SMALL, **args})
+    return recipe.train(out, seed=seed, device="cpu", resume=resume, limit=None, meter=Meter())
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    out = tmp_path_factory.mktemp("clip")
+    with pytest.MonkeyPatch.context() as patch:
+        few.__wrapped__(patch)
+        return out, train(out)
+
+
+def test_the_tables_attributes_give_the_tables_captions(part):
+    rows = zip(part.table["id"].to_pylist(), captions.attributes_of(part), part.table["caption"].to_pylist())
+    for name, attributes, caption in rows:
+        assert captions.said(attributes, int(name.rsplit("/", 1)[-1])) == caption
+
+
+def test_training_captions_hold_no_held_out_word_and_turn_through_all_others(part):
+    shown = captions.attributes_of(part)
+    texts = {captions.said(a, p) for a in shown for p in captions.SEEN}
+    assert not any(f" {word} " in f" {text.replace(',', '')} " for word in HELD_OUT_SYNONYMS for text in texts)
+    more = {captions.said(a, p + 16) for a in shown for p in captions.SEEN}
+    assert more == texts
+    assert {p % 8 for p in captions.SEEN} | set(captions.UNSEEN) == set(range(8))
+
+
+def test_captions_that_are_nearly_right_differ_in_one_thing(part):
+    for place, attributes in enumerate(captions.attributes_of(part)):
+        others = captions.nearly_right(attributes, 99, seed=0, key=str(place))
+        assert len(others) >= 40
+        texts = [captions.said(other) for other in others]
+        assert len(set(texts)) == len(texts)
+        assert captions.said(attributes) not in texts
+        assert not any(held_out(other) for other in others)
+        for other in others:
+            changed = [name for name, value in vars(other).items() if value != getattr(attributes, name)]
+            assert len(changed) == 1 or set(changed) in ({"hat", "hat_colour"}, {"hair_colour", "hat_colour"})
+        assert captions.nearly_right(attributes, 5, seed=0, key=str(place)) == others[:5]
+    also = [captions.nearly_right(a, 99, seed=0, key="", unseen=True) for a in captions.attributes_of(part)]
+    assert any(held_out(other) for others in also for other in others)
+
+
+def test_a_caption_that_says_the_same_is_a_hit():
+    images = torch.eye(4)
+    texts = images[[1, 0, 3, 2]]  # each image finds its neighbour's caption first
+    assert scores.retrieval(images, texts, [0, 0, 1, 1])["R@1 image to text"]["value"] == 1
+    apart = scores.retrieval(images, texts, [0, 1, 2, 3])
+    assert apart["R@1 image to text"]["value"] == 0
+    assert apart["R@5 text to image"] == {**apart["R@5 text to image"], "value": 1.0, "n": 4}
+
+
+def test_the_threshold_of_yes_is_the_best_of_all():
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        values, yes = torch.randn(30, generator=generator), torch.rand(30, generator=generator) < 0.3
+        found = scores._balanced(values > scores._best_threshold(values, yes), yes)
+        tried = [scores._balanced(values > t, yes) for t in (values.min() - 1, *values)]
+        assert found == max(tried)
+
+
+def test_it_learns_leaves_a_small_checkpoint_and_loads_by_name(trained, monkeypatch):
+    out, card = trained
+    path = out / "clip_avatars_32.safetensors"
+    assert path.stat().st_size < 1_000_000  # all rows of the vocabulary alone would be 1.6 MB
+    assert (card.kind, card.stands_in_for) == ("encoder", "published CLIP")
+    monkeypatch.setattr(checkpoints, "places", lambda: (out,))
+    encoder = CLIP("clip_avatars_32")
+    assert encoder.dim == 16
+    assert encoder.unknown("a person with silver hair and a zebra") == ("silver", "zebra")
+    assert encoder.encode_images(torch.rand(2, 3, 32, 32)).shape == (2, 16)
+    assert card.metrics["R@1 image to text"]["n"] == 48
+    assert card.metrics["R@1 among captions nearly right"]["others"] == 9
+    assert {f"zero-shot {name}" for name in (*scores.PROMPTS, "mean", "worst")} <= set(card.metrics)
+
+
+def test_the_cards_numbers_are_those_of_the_file(trained, monkeypatch):
+    out, card = trained
+    encoder = CLIP(str(out / "clip_avatars_32.safetensors"))
+    population = (("label", "glasses"), ("seed", 0), ("variety", "full"))
+    test = load_splits("avatars", 32, population, counts={"train": 48, "validation": 48, "test": 48}).test
+    shown = captions.attributes_of(test)
+    texts = [captions.said(a, captions.SEEN[i % len(captions.SEEN)]) for i, a in enumerate(shown)]
+    found = scores.retrieval(encoder.encode_images(test.images), encoder.encode(texts), captions.contents(shown))
+    for name, value in found.items():
+        assert value == card.metrics[name]
+
+
+def test_an_interrupted_training_goes_on_to_the_same_file(trained, tmp_path, monkeypatch):
+    calls = []
+    whole = clip_avatars.augmented
+
+    def interrupting(images, how):
+        calls.append(how)
+        if len(calls) == 4:
+            os.kill(os.getpid(), signal.SIGINT)
+        return whole(images, how)
+
+    monkeypatch.setattr(clip_avatars, "augmented", interrupting)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path)
+    assert train(tmp_path, resume=True).file_hash == trained[1].file_hash
+
+
+def test_numbers_that_cannot_be_are_refused(tmp_path):
+    with pytest.raises(BadArgument, match="images and nearly_right must be 1 or more"):
+        train(tmp_path, nearly_right=0)
+
+
+def test_the_card_is_json(trained):
+    json.dumps(trained[1]._asdict(), allow_nan=False)
