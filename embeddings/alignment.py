@@ -1,10 +1,11 @@
 """One space turned into another's axes, and how often a word's translation is then the nearest.
 
 The rotation is fitted on some words and judged on others: of the pairs, a share is held out by seed. Two spaces of one
-language are judged by each word finding itself.
+language are judged by each word finding itself. Rows are made of length one and centred first; without centring, the
+direction that all words share is most of what is turned.
 
 Schönemann 1966, "A generalized solution of the orthogonal Procrustes problem" (Psychometrika 31); Artetxe, Labaka &
-Agirre 2016 (EMNLP) for rows of length one.
+Agirre 2016 (EMNLP) for length and centre.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from scipy.stats import binomtest
 
 from advgen.core.errors import BadArgument
 from advgen.embeddings.neighbours import shared_words
-from advgen.embeddings.vectors import Vectors
+from advgen.embeddings.vectors import Floats, Vectors
 
 Doubles = NDArray[np.float64]
 
@@ -38,7 +39,8 @@ class Accuracy(NamedTuple):
 class Alignment(NamedTuple):
     """A rotation of the source's axes into the target's, and what it is worth on words that it was not fitted on."""
 
-    rotation: Doubles  # (D, D) orthogonal, for rows: source @ rotation lies near target
+    rotation: Doubles  # (D, D) orthogonal, for rows: (source - centre) @ rotation lies near target - centre
+    centres: tuple[Doubles, Doubles]  # (D,) means of the fitted words' unit vectors in source and target
     fitted: int  # pairs
     candidates: int  # words that a translation is chosen from
     accuracy: tuple[Accuracy, ...]  # at k = 1, 5, 10
@@ -46,9 +48,9 @@ class Alignment(NamedTuple):
     cosine: float  # mean of held-out pairs, after the rotation
 
     def apply(self, source: Vectors) -> Vectors:
-        """The source in the target's axes."""
-        turned = (source.matrix.astype(np.float64) @ self.rotation).astype(np.float32)
-        return Vectors(source.words, turned, source.counts)
+        """The source among the target's unit vectors."""
+        turned = (source.unit - self.centres[0]) @ self.rotation + self.centres[1]
+        return Vectors(source.words, turned.astype(np.float32), source.counts)
 
 
 def rotation(source: Doubles, target: Doubles) -> Doubles:
@@ -88,21 +90,29 @@ def align(
             f"{int(np.ceil(source.dim / (1 - held_out))):,} in all with those held out."
         )
     units = [space.unit_rows(fitted[:, k]).astype(np.float64) for k, space in enumerate((source, target))]
-    turn = rotation(*units)
-    plain = source.unit_rows(asked[:, 0])
-    turned = (plain.astype(np.float64) @ turn).astype(np.float32)
-    ranks = _ranks(turned, target, asked[:, 1])
+    centres = units[0].mean(axis=0), units[1].mean(axis=0)
+    turn = rotation(units[0] - centres[0], units[1] - centres[1])
+    candidates = Vectors(target.words, (target.unit - centres[1]).astype(np.float32))
+    plain = source.unit_rows(asked[:, 0]) - centres[0]
+    turned = _unit(plain @ turn)
+    ranks = _ranks(turned, candidates, asked[:, 1])
     return Alignment(
         rotation=turn,
+        centres=centres,
         fitted=len(fitted),
         candidates=len(target),
         accuracy=tuple(_accuracy(ranks, k) for k in (1, 5, 10)),
-        unturned=_accuracy(_ranks(plain, target, asked[:, 1]), 1),
-        cosine=float((turned * target.unit_rows(asked[:, 1])).sum(axis=1).mean()),
+        unturned=_accuracy(_ranks(_unit(plain), candidates, asked[:, 1]), 1),
+        cosine=float((turned * candidates.unit_rows(asked[:, 1])).sum(axis=1).mean()),
     )
 
 
-def _ranks(directions: NDArray[np.float32], target: Vectors, wanted: NDArray[np.int64]) -> NDArray[np.int64]:
+def _unit(rows: Doubles) -> Floats:
+    unit: Floats = (rows / np.linalg.norm(rows, axis=1, keepdims=True).clip(1e-12)).astype(np.float32)
+    return unit
+
+
+def _ranks(directions: Floats, target: Vectors, wanted: NDArray[np.int64]) -> NDArray[np.int64]:
     """(N,) how many words of the target lie nearer than the wanted one."""
     ranks = []
     piece = max((1 << 24) // len(target), 1)

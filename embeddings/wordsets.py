@@ -88,18 +88,32 @@ def read_translations(path: Path) -> list[tuple[str, str]]:
 
 
 def read_words(path: Path) -> list[str]:
-    """Words, one a line.
+    """Words, one a line, under lines that begin with a colon or not.
 
     Raises:
         BadFile: a line of several words, or none at all.
     """
-    words = [line.strip() for line in _read(path) if line.strip()]
-    several = next((w for w in words if len(w.split()) > 1), None)
-    if several or not words:
-        raise BadFile(
-            f"{path} holds {f'the line {several[:60]!r}' if several else 'no word'}; one word a line, please."
-        )
-    return words
+    return [word for words in read_groups(path).values() for word in words]
+
+
+def read_groups(path: Path) -> dict[str, list[str]]:
+    """Words, one a line, by the line that begins with a colon above them; "" where there is none.
+
+    Raises:
+        BadFile: a line of several words, or none at all.
+    """
+    groups: dict[str, list[str]] = {}
+    name = ""
+    for line in filter(None, map(str.strip, _read(path))):
+        if line.startswith(": "):
+            name = line[2:].strip()
+        elif len(line.split()) > 1:
+            raise BadFile(f"{path} holds the line {line[:60]!r}; one word a line, please.")
+        else:
+            groups.setdefault(name, []).append(line)
+    if not groups:
+        raise BadFile(f"{path} holds no word; one word a line, please.")
+    return groups
 
 
 def _pair(fields: list[str]) -> Pair | None:

@@ -1,10 +1,11 @@
-"""Word vectors: train Word2Vec or GloVe on a corpus, judge them, ask for neighbours and analogies."""
+"""Word vectors: train Word2Vec or GloVe on a corpus, judge, compare and draw them, ask for neighbours."""
 
 import click
 
 from advgen.cli._embed.ask import analogy, nearest
 from advgen.cli._embed.compare import compare
 from advgen.cli._embed.evaluate import evaluate
+from advgen.cli._embed.plot import plot
 from advgen.cli._embed.train import train
 from advgen.cli._options import examples
 
@@ -17,8 +18,8 @@ from advgen.cli._options import examples
     ),
 )
 def command() -> None:
-    """Word vectors: train Word2Vec or GloVe on a corpus, judge them, ask for neighbours and analogies."""
+    """Word vectors: train Word2Vec or GloVe on a corpus, judge, compare and draw them, ask for neighbours."""
 
 
-for subcommand in (train, evaluate, nearest, analogy, compare):
+for subcommand in (train, evaluate, plot, nearest, analogy, compare):
     command.add_command(subcommand)

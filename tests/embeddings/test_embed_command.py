@@ -103,7 +103,7 @@ def test_seeds_of_one_corpus_are_the_floor_of_a_comparison(
     assert result["similarity"]["pairs.txt"]["difference"]["n"] == 4
     text = said(capsys, "compare", *given, code=0)
     assert "held-out words" in text
-    assert f"two seeds of {Path(one).name}" in text
+    assert f"{Path(one).name} trained again" in text
     assert "keep less than noise explains" in text
     assert "4/5" in text
 
@@ -135,6 +135,34 @@ def test_words_are_counted_in_each_corpus_and_the_rare_ones_named(
     assert f"under 20 occurrences in {trained.name}, too few for a claim: zebra" in text
 
 
+def test_words_are_drawn_as_pictures_and_as_a_page(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "words.txt").write_text(": a\nw0\nW1\nzebra\n: b\n" + "\n".join(f"w{i}" for i in range(40, 60)))
+    (tmp_path / "asked.txt").write_text("w0 w1 w2 w3\nw0 w1 zebra w5\n")
+    ways = {
+        "most": ["--frequent", "60", "--skip", "10", "--mapped"],
+        "words": ["--words", str(tmp_path / "words.txt"), "--method", "pca"],
+        "around": ["--around", "w0", "--around", "w50", "--each", "12", "--theme", "dark", "--title", "Two"],
+        "pairs": ["--analogies", str(tmp_path / "asked.txt")],
+        "arrows": ["--analogy", "w0", "w1", "w2", "w3"],
+    }
+    told = {}
+    for name, given in ways.items():
+        outs = [tmp_path / f"{name}.{suffix}" for suffix in ("png", "svg", "html")]
+        assert main(["embed", "plot", str(trained), *given, *(a for o in outs for a in ("--out", str(o)))]) == 0
+        out, told[name] = capsys.readouterr()
+        assert out.split() == list(map(str, outs))
+        assert all(path.stat().st_size > 2000 for path in outs)
+        assert "120 words, from 24,000 tokens; " in told[name]
+        assert "nearest here (random places: " in told[name]
+    assert "left out, as they have no vector: 1: zebra" in told["words"]
+    assert "1 asked words have no vector" in told["words"]
+    assert "left out, as they have no vector: 1: zebra" in told["pairs"]
+    assert "of 2 analogies between these pairs" in told["arrows"]
+    assert "<h1>Two</h1>" in (tmp_path / "around.html").read_text()
+
+
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
@@ -156,6 +184,21 @@ def test_words_are_counted_in_each_corpus_and_the_rare_ones_named(
         (["compare", "{trained}", "{trained}", "--translations", "{tokens}"], "line 1: 20 words"),
         (["compare", "{trained}", "{trained}", "--one-again", "{trained}"], "hold the same vectors"),
         (["compare", "{trained}", "{trained}", "-n", "500"], "share 120 words; more than 500 are needed"),
+        (["plot", "{trained}", "--out", "{tmp}/x.pdf"], "--out must end in .html, .png or .svg"),
+        (["plot", "{trained}", "--out", "{tmp}/x.png", "--around", "zebra"], "unknown word 'zebra'"),
+        (["plot", "{trained}", "--out", "{tmp}/x.png", "--around", "w0", "--words", "{word}"], "give one of them"),
+        (["plot", "{trained}", "--out", "{tmp}/x.png", "--words", "{word}"], "1 words make no map"),
+        (["plot", "{trained}", "--out", "{tmp}/x.png", "--skip", "500"], "--skip 500 leaves 0 of 120 words"),
+        (["plot", "{trained}", "--out", "{tmp}/x.png", "--perplexity", "99"], "perplexity 99 for 120 words"),
+        (["plot", "{trained}", "--out", "{tmp}/x.png", "--method", "pca", "--perplexity", "9"], "belongs to t-sne"),
+        (["plot", "{trained}", "--out", "{tmp}/x.png", "--section", "x"], "--section belongs to --analogies"),
+        (["plot", "{trained}", "--out", "{tmp}/x.png", "--analogies", "{asked}"], "has 2 sections; choose one"),
+        (["plot", "{trained}", "--out", "{tmp}/x.png", "--analogies", "{asked}", "--section", "tw"], "'two'?"),
+        (
+            ["plot", "{trained}", "--out", "{tmp}/x.png", "--analogies", "{asked}", "--method", "t-sne"],
+            "t-SNE keeps no directions",
+        ),
+        (["plot", "{trained}", "--out", "{tmp}/x.png", "--analogy", "w0", "w1", "w0", "w1"], "1 pair of words"),
         (["wash"], "wash"),
     ],
 )
@@ -163,7 +206,9 @@ def test_bad_input_is_one_sentence(
     words: list[str], sentence: str, trained: Path, tokens: Tokens, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "word.txt").write_text("w0\n")
-    places = {"{trained}": trained, "{tokens}": tokens.path, "{word}": tmp_path / "word.txt", "{tmp}": tmp_path}
+    (tmp_path / "asked.txt").write_text(": one\nw0 w1 w2 w3\n: two\nw4 w5 w6 w7\n")
+    places = {"{asked}": tmp_path / "asked.txt", "{trained}": trained, "{tokens}": tokens.path}
+    places |= {"{word}": tmp_path / "word.txt", "{tmp}": tmp_path}
     for name, place in places.items():
         words = [w.replace(name, str(place)) for w in words]
     assert sentence in said(capsys, *words, code=2)
@@ -176,7 +221,7 @@ def test_an_empty_corpus_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["embed", "train", "text", str(tmp_path / "empty.txt"), "--out", str(tmp_path / "x.vec")]) == 2
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "nearest", "analogy", "compare"])
+@pytest.mark.parametrize("name", ["train", "evaluate", "plot", "nearest", "analogy", "compare"])
 def test_help_shows_two_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, name, "--help", code=0)
     assert text.count(f"advgen embed {name}") >= 2

@@ -89,7 +89,17 @@ def test_a_planted_rotation_is_recovered_exactly(matrix: np.ndarray, planted: np
     assert found.cosine == pytest.approx(1, abs=1e-5)
     assert found.unturned.share < 0.1
     turned = found.apply(space(matrix))
-    np.testing.assert_allclose(turned.matrix, matrix @ planted, atol=1e-5)
+    np.testing.assert_allclose(turned.matrix, space(matrix @ planted).unit, atol=1e-6)
+
+
+def test_a_rotation_is_recovered_beside_words_that_only_one_space_knows(
+    matrix: np.ndarray, planted: np.ndarray
+) -> None:
+    strangers = np.random.default_rng(7).normal(size=(100, 20)) + 3
+    names = tuple(f"stranger{i}" for i in range(100))
+    found = align(space(matrix), space(np.concatenate([matrix @ planted, strangers]), WORDS + names))
+    np.testing.assert_allclose(found.rotation, planted, atol=1e-6)
+    assert found.accuracy[0].share == 1
 
 
 def test_the_rotation_is_scipys_also_with_noise(matrix: np.ndarray) -> None:

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 )
 @click.argument("one", type=file_type)
 @click.argument("other", type=file_type)
-@click.option("--one-again", multiple=True, type=file_type, help="ONE's corpus, another seed: its noise floor.")
-@click.option("--other-again", multiple=True, type=file_type, help="OTHER's corpus, another seed: its noise floor.")
+@click.option("--one-again", multiple=True, type=file_type, help="ONE trained again (seed or text): its noise floor.")
+@click.option("--other-again", multiple=True, type=file_type, help="OTHER trained again: its noise floor.")
 @click.option("--pairs", multiple=True, type=file_type, help="Word pairs; both are judged on those that both know.")
 @click.option("--translations", type=file_type, help="A word of ONE and of OTHER a line, to align two languages by.")
 @click.option("--frequent", type=click.IntRange(1), default=1000, show_default=True, help="Words asked for neighbours.")
@@ -47,8 +47,9 @@ def compare(
 
     Told are the share of neighbours that both give a word; how often a word finds itself (or its translation) once ONE
     is turned into OTHER's axes, on words that the rotation was not fitted on; scores on the same pairs; and the words
-    whose neighbours differ most. What two seeds of one corpus differ by is noise: a shift is claimed only beyond it,
-    and only when --one-again or --other-again gives such files.
+    whose neighbours differ most. What two trainings of one corpus differ by is noise: a shift is claimed only beyond
+    it, and only when --one-again or --other-again gives such files: of another seed or, stricter, of other text of
+    the same kind.
     """
     from advgen.embeddings import formats, judging, wordsets
     from advgen.embeddings.neighbours import overlap
@@ -60,6 +61,8 @@ def compare(
     names = names_of([one, other])
     for file, vectors in ((one, first), (other, second)):
         click.echo(told(file, vectors), err=True)
+    for file, again in ((one, one_again), (other, other_again)):
+        _tell_other_texts(file, again)
     if translated is not None:
         _compare_languages(first, second, translated, seed=seed, as_json=as_json)
         return
@@ -99,7 +102,7 @@ def compare(
         f"{_share(between)} over the {between.words:,} most frequent of them; by chance {between.chance:.3f}"
     )
     for name, floor in floors:
-        lines[f"two seeds of {name}"] = _share(floor)
+        lines[f"{name} trained again"] = _share(floor)
     print_pairs({**lines, **(_alignment_lines(turned) if turned else {"not aligned": why_not})})
     if scores:
         print_table(
@@ -130,6 +133,20 @@ def _compare_languages(
         print_json({"alignment": _alignment_dict(turned), "unknown": unknown})
     else:
         print_pairs({**_alignment_lines(turned), "left out": named(unknown)})
+
+
+def _tell_other_texts(file: Path, again: Sequence[Path]) -> None:
+    """On stderr: which floors hold more than the chance of a training."""
+    from advgen.core.checkpoints import read_card
+
+    if file.suffix != ".safetensors":
+        return
+    data = read_card(file).data_hash
+    for path in again:
+        if path.suffix == ".safetensors" and read_card(path).data_hash != data:
+            click.echo(
+                f"note: {path.name} was trained on other text than {file.name}: its floor tells of both.", err=True
+            )
 
 
 def _aligned(first: "Vectors", second: "Vectors", *, seed: int) -> "tuple[Alignment, str] | tuple[None, str]":
@@ -183,7 +200,7 @@ def _shift_dict(shift: "DomainShift") -> dict[str, Any]:
 
 def _print_shift(shift: "DomainShift", names: Sequence[str], shown: int) -> None:
     """The words that shift most, claimed ones only, and what stands behind the claim."""
-    seeds = [f"{_share(floor)} between seeds of {name}" for name, floor in zip(names, shift.floors) if floor]
+    seeds = [f"{_share(floor)} between trainings of {name}" for name, floor in zip(names, shift.floors) if floor]
     click.echo(
         f"\nof its {shift.between.n} nearest a word keeps {_share(shift.between)} from one to the other, "
         f"{' and '.join(seeds)}\n"
@@ -196,5 +213,5 @@ def _print_shift(shift: "DomainShift", names: Sequence[str], shown: int) -> None
         counts = " ".join("-" if c is None else f"{c:,}" for c in s.counts)
         rows.append([s.word, f"{s.kept:.2f}", floors, counts, ", ".join(s.near[0]), ", ".join(s.near[1])])
     if rows:
-        headings = ["WORD", "KEPT", "BY SEEDS", "TIMES", *(f"NEAREST IN {name}" for name in names)]
+        headings = ["WORD", "KEPT", "AGAIN", "TIMES", *(f"NEAREST IN {name}" for name in names)]
         print_table(headings, rows)

@@ -43,9 +43,9 @@ def tell_rare(vectors: "Vectors", words: Sequence[str]) -> None:
     if vectors.counts is None:
         return
     counted = {w: int(vectors.counts[vectors.row[w]]) for w in words}
-    rare = [f"{w} {n} times" for w, n in counted.items() if n < RARE]
+    rare = [f"{w} {n}" for w, n in counted.items() if n < RARE]
     if rare:
-        click.echo(f"note: in the corpus {', '.join(rare)}: under {RARE}, so mostly chance.", err=True)
+        click.echo(f"note: under {RARE} times in the corpus, so mostly chance: {named(rare)}.", err=True)
 
 
 def names_of(files: Sequence[Path]) -> list[str]:
