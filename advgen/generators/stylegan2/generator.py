@@ -14,8 +14,9 @@ class StyleGAN2Generator(nn.Module):
     """Latents to images; parameter names are those of the official PyTorch program.
 
     `mapping(z, c=None, *, psi=1.0, cutoff=None)` gives w (N, L, D). `synthesis(w, *, noise="const", rng=None,
-    fused=False)` gives images (N, C, R, R), nominally in [0, 1], not clamped; `noise` is "const" (the stored maps),
-    "random" (from `rng`, one stream a sample), "none", or a map for each convolution.
+    fused=None)` gives images (N, C, R, R), nominally in [0, 1], not clamped; `noise` is "const" (the stored maps),
+    "random" (from `rng`, one stream a sample), "none", or a map for each convolution. Under `torch.autocast` features
+    are in its type, images stay float32.
     """
 
     def __init__(self, config: GeneratorConfig) -> None:
