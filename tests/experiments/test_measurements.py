@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
+import yaml
 
 from advgen.core.device import choose
 from advgen.core.errors import BadArgument, BadFile, UnknownName, UserError
@@ -310,6 +311,7 @@ from pathlib import Path
 from typing import Any, final
 
 import torch
+import yaml
 
 from advgen.core import checkpoints
 from advgen.core.errors import UserError
@@ -365,3 +367,16 @@ def test_a_training_that_fails_costs_its_own_measurements_only(measured_study, t
     assert len(store.read_json("cells.json")) == 6
     with pytest.raises(UserError, match="the loss is NaN in step 7"):
         run_small(with_weights(measured_study, bad=f"{trainer}:Trainer:diverges=true"), tmp_path / "none")
+
+
+def test_the_examples_of_the_docs_are_a_study_and_a_measure(tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "measures.md").read_text(encoding="utf-8")
+    study = parse(yaml.safe_load(_example(text, "yaml")), "docs")
+    assert [m.arm for m in study.every_measurement()] == ["narrow", "window 10"] * 3
+    path = tmp_path / "sharpness.py"
+    path.write_text(_example(text, "python"))
+    assert list(quantities_of(f"{path}:Sharpness")) == ["sharpness", "seconds"]
+
+
+def _example(text: str, kind: str) -> str:
+    return text.split(f"```{kind}\n")[1].split("```")[0]
