@@ -58,7 +58,8 @@ def _values(
         raise Untestable(f"no finished measurement of {selector} has a {claim.quantity}.")
     for column in ("measure", "label", "arm"):
         several = sorted(map(str, set(kept[column])))
-        if len(several) > 1 and column not in selector and not _names_an_argument(selector):
+        chosen = column in selector or (column == "arm" and _names_an_argument(selector))
+        if len(several) > 1 and not chosen:
             raise Untestable(f"the readings are of several values of {column} ({', '.join(several)}): name one.")
     return kept.groupby(tables.PAIR, sort=True).agg(value=("value", "mean"), cluster=("cluster", "first")).reset_index()
 

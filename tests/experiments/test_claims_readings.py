@@ -176,10 +176,13 @@ def test_a_claim_reads_a_curve_at_a_place():
         ({"of": {}}, "several values of arm"),
         ({"of": {"arm": "high"}, "quantity": "weight"}, "has a weight"),
         ({"of": {"arm": "none"}}, "no finished measurement"),
+        ({"of": {"plus": 1}}, "several values of label (here, there)"),
     ],
 )
 def test_what_the_readings_cannot_answer_is_untestable_with_the_reason(claim, reason):
-    found = verdict(BOTH, **{"quantity": "height", **claim})
+    elsewhere = arm("high", values(3, 2), plus=1).assign(label="there", cell_key="elsewhere")
+    readings = pd.concat([BOTH.assign(label="here"), elsewhere]) if "label" in reason else BOTH
+    found = verdict(readings, **{"quantity": "height", **claim})
     assert found.status == "untestable"
     assert reason in found.note
 

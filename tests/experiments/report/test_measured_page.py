@@ -183,6 +183,27 @@ def test_a_curve_holds_its_last_point_where_another_goes_on():
     assert found.y[len(found.y) // 2] == pytest.approx(3)  # one has its last point, the other still its first
 
 
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"claims": [{"statement": "s", "quantity": "distance", "of": {}}]}, "did you mean 'distance_far'"),
+        ({"measurements": [{"measure": "rul"}]}, "unknown measure 'rul'"),
+        ({"measurements": []}, "has no cell"),
+        ({"measurements": [{"measure": "HERE", "arms": [{"plus": "up"}]}]}, "must be a number"),
+    ],
+)
+def test_a_bad_study_file_is_one_sentence_and_exit_code_2(tmp_path, capsys, monkeypatch, change, sentence):
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "rule.py"
+    file.write_text(SOURCE)
+    text = json.dumps({**text_of(file, claims=[]), **change}).replace("HERE", f"{file}:Rule")
+    (tmp_path / "bad.yaml").write_text(text)  # JSON is YAML
+    assert main(["run", "bad.yaml"]) == 2
+    said = [line for line in capsys.readouterr().err.splitlines() if line.startswith("advgen:")]
+    assert len(said) == 1
+    assert sentence in said[0]
+
+
 def test_the_commands_work_on_a_run_of_measurements(measured, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     study = tmp_path / "study.yaml"
