@@ -53,6 +53,12 @@ SHIPPED: Mapping[str, Shipped] = {
         }
         | {"r1_gamma": 0.5, "every": 10_000},
     ),
+    # Needs the pictures of Fashion-MNIST in `ADVGEN_DATA`.
+    "stylegan2_fashion_32": Shipped(
+        "stylegan2",
+        {"name": "stylegan2_fashion_32", "data": "fashion-mnist", "images": 160_000, "batch_size": 16}
+        | {"channel_base": 1024, "channel_max": 64, "every": 10_000},
+    ),
     "stylegan2_avatars_64_encoder": Shipped(
         "stylegan2_encoder",
         {"name": "stylegan2_avatars_64_encoder", "images": 4096, "epochs": 4, "net": "squeeze"},
