@@ -6,8 +6,8 @@ import torch
 from advgen.core.errors import BadArgument
 from advgen.generators.stylegan2 import DiscriminatorConfig, GeneratorConfig, StyleGAN2Discriminator, StyleGAN2Generator
 from advgen.generators.stylegan2.growing import (
-    Growth,
     GrownView,
+    Growth,
     fully_grown,
     grown_images,
     grown_logits,
