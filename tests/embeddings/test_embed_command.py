@@ -135,6 +135,20 @@ def test_words_are_counted_in_each_corpus_and_the_rare_ones_named(
     assert f"under 20 occurrences in {trained.name}, too few for a claim: zebra" in text
 
 
+def test_vectors_are_converted_there_and_back(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, back, half = tmp_path / "v.txt", tmp_path / "back.safetensors", tmp_path / "half.safetensors"
+    said(capsys, "convert", str(trained), str(text), code=0)
+    said(capsys, "convert", str(text), str(back), code=0)
+    said(capsys, "convert", str(trained), str(half), "--half", "--most-frequent", "50", code=0)
+    assert formats.load(back, mapped=True).matrix.tobytes() == formats.load(trained).matrix.tobytes()
+    assert (read_card(back).recipe, read_card(back).args) == ("converted", {"from": "v.txt"})
+    kept = read_card(half)
+    assert (kept.recipe, kept.metrics["tokens"], kept.metrics["words"]) == ("glove", 24_000, 50)
+    assert half.stat().st_size < trained.stat().st_size / 2
+
+
 def test_words_are_drawn_as_pictures_and_as_a_page(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -184,6 +198,8 @@ def test_words_are_drawn_as_pictures_and_as_a_page(
         (["compare", "{trained}", "{trained}", "--translations", "{tokens}"], "line 1: 20 words"),
         (["compare", "{trained}", "{trained}", "--one-again", "{trained}"], "hold the same vectors"),
         (["compare", "{trained}", "{trained}", "-n", "500"], "share 120 words; more than 500 are needed"),
+        (["convert", "{trained}", "{tmp}/x.npy"], "OUT must end in"),
+        (["convert", "{trained}", "{tmp}/x.vec", "--half"], "--half belongs to .safetensors"),
         (["plot", "{trained}", "--out", "{tmp}/x.pdf"], "--out must end in .html, .png or .svg"),
         (["plot", "{trained}", "--out", "{tmp}/x.png", "--around", "zebra"], "unknown word 'zebra'"),
         (["plot", "{trained}", "--out", "{tmp}/x.png", "--around", "w0", "--words", "{word}"], "give one of them"),
@@ -221,7 +237,7 @@ def test_an_empty_corpus_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureF
     assert main(["embed", "train", "text", str(tmp_path / "empty.txt"), "--out", str(tmp_path / "x.vec")]) == 2
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "plot", "nearest", "analogy", "compare"])
+@pytest.mark.parametrize("name", ["train", "evaluate", "plot", "nearest", "analogy", "compare", "convert"])
 def test_help_shows_two_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = said(capsys, name, "--help", code=0)
     assert text.count(f"advgen embed {name}") >= 2
