@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advgen.core.errors import BadArgument
@@ -15,6 +15,7 @@ def latents(seed=0, n=N):
     return torch.randn(n, L, D, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.integers(2, 12))
 def test_a_morph_starts_and_ends_at_its_ends_and_goes_in_equal_steps(steps):
     a, b = latents(0), latents(1)
@@ -30,6 +31,7 @@ def test_a_morph_backwards_is_the_morph_read_backwards():
     assert torch.allclose(morph(a, b, steps=5), morph(b, a, steps=5).flip(1))
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.integers(0, L))
 def test_style_transfer_takes_the_fine_rows_of_the_style(layer):
     content, style = latents(0), latents(1)
@@ -38,6 +40,7 @@ def test_style_transfer_takes_the_fine_rows_of_the_style(layer):
     assert torch.equal(mixed[:, layer:], style[:, layer:])
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.sets(st.integers(0, L - 1)))
 def test_crossover_there_and_back_is_the_identity(rows):
     a, b = latents(0), latents(1)
@@ -53,6 +56,7 @@ def test_crossover_leaves_its_inputs_alone():
     assert torch.equal(b, latents(1))
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.floats(-3, 3))
 def test_an_expression_given_to_the_neutral_latent_makes_the_expressive_one_at_strength_one(strength):
     w, expressive, neutral = latents(0), latents(1), latents(2)
@@ -61,6 +65,7 @@ def test_an_expression_given_to_the_neutral_latent_makes_the_expressive_one_at_s
     assert torch.allclose(transfer_expression(moved, neutral, expressive, strength=strength), w)
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.floats(0, 1), st.floats(0, 1))
 def test_truncations_multiply_and_scale_the_distance_to_the_mean(first, second):
     w, mean = latents(0), latents(1)[0, 0]

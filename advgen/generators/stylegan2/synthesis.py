@@ -80,8 +80,8 @@ class ToRGB(nn.Module):
         n, ins, height, width = x.shape
         own = self.weight.flatten(1) * (styles / math.sqrt(ins))[:, None]  # (N, C, I)
         # A matrix product a sample: the maps are read once, and never scaled.
-        made = x.permute(0, 2, 3, 1).reshape(n, -1, ins) @ own.to(x.dtype).transpose(1, 2)
-        made = made.reshape(n, height, width, -1).permute(0, 3, 1, 2).to(self.bias.dtype) + self.bias[:, None, None]
+        made = x.permute(0, 2, 3, 1).reshape(n, height * width, ins) @ own.to(x.dtype).transpose(1, 2)
+        made = made.unflatten(1, (height, width)).permute(0, 3, 1, 2).to(self.bias.dtype) + self.bias[:, None, None]
         return made if clamp is None else made.clamp(-clamp, clamp)
 
 

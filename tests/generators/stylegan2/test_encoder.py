@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from advgen.core.errors import BadArgument
@@ -36,6 +36,7 @@ def test_untrained_it_gives_the_mean_of_w(space):
 
 
 @torch.no_grad()
+@settings(deadline=None, max_examples=25)
 @given(st.integers(1, L))
 def test_rows_beyond_the_active_ones_equal_the_first(active):
     made = encoder()
@@ -86,6 +87,7 @@ def test_equal_rows_have_no_delta_norm_and_a_finite_gradient():
     assert torch.equal(w.grad, torch.zeros_like(w))
 
 
+@settings(deadline=None, max_examples=25)
 @given(st.floats(0, 100))
 def test_the_delta_norm_is_the_length_of_one_moved_row(length):
     w = torch.zeros(2, L, D, dtype=torch.float64)
