@@ -3,7 +3,6 @@
 import base64
 import math
 from collections.abc import Callable, Sequence
-from itertools import groupby
 
 import numpy as np
 import pandas as pd
@@ -28,29 +27,29 @@ def tables(view: RunView) -> Markup:
     if not view.measured:
         return section("measured", "What was measured", _failures(view), note("No measurement has finished."))
     timing = any(q.timing for q in view.quantities.values())
-    loads = sorted({str(s.meta["machine_load"]) for s in view.measured if s.meta.get("machine_load")})
-    busy = f" Machine load when they were taken: {_from_to(loads)}." if timing and loads else ""
     return section(
         "measured",
         "What was measured",
         _failures(view),
         note(
             "Means with 95% intervals over training seeds and samples (Student's, with the degrees of freedom that the "
-            "seeds allow); one number alone has none. Seconds and memory never repeat and are no part of a result's "
-            "identity." if timing else "Means with 95% intervals over training seeds and samples (Student's, with the "
-            "degrees of freedom that the seeds allow); one number alone has none.",
-            busy,
+            "seeds allow); one number alone has none.",
+            f" Times and memory never repeat and are no part of a result's identity.{_busy(view)}" if timing else None,
         ),
-        [_table(view, *block) for block in blocks(view)],
-        [tag("p", text) for text in dict.fromkeys(n for s in view.measured for n in s.meta["notes"])],
+        [[_table(view, *block), _notes(view, *block)] for block in blocks(view)],
         _meanings(view),
-        note("The same as files beside this page: readings.parquet, readings.csv, measured.csv, measured.tex."),
+        note("The same as files beside this page: readings.parquet, readings.csv, measured.csv, measured.tex",
+             ", curves.csv." if view.observed is not None and len(view.observed.read.curves) else "."),
     )  # fmt: skip
 
 
 def blocks(view: RunView) -> list[tuple[str, str]]:
     """Measure and label of each table, in the order of the study."""
-    return list(dict.fromkeys((s.measurement.measure.name, s.measurement.label) for s in view.measured))
+    return list(dict.fromkeys(_block(s) for s in view.measured))
+
+
+def _block(one: Stored) -> tuple[str, str]:
+    return one.measurement.measure.name, one.measurement.label
 
 
 def heading(measure: str, label: str) -> str:
@@ -59,8 +58,19 @@ def heading(measure: str, label: str) -> str:
     return f"{name} · {label}" if label else name
 
 
-def _from_to(loads: Sequence[str]) -> str:
-    return loads[0] if len(loads) == 1 else f"{loads[0]} to {loads[-1]}"
+def _busy(view: RunView) -> str:
+    """How busy the machine was, without which a time cannot be read."""
+    loads = sorted((float(str(load).split()[0]), str(load)) for s in view.measured if (load := s.meta["machine_load"]))
+    if not loads:
+        return ""
+    (low, _), (high, told) = loads[0], loads[-1]
+    return f" The machine's load when they began: {told if low == high else f'{low:g} to {told}'}."
+
+
+def _notes(view: RunView, measure: str, label: str) -> list[Markup]:
+    """What the measure says of the block, each sentence once."""
+    said = [n for s in view.measured if _block(s) == (measure, label) for n in s.meta["notes"]]
+    return [note(text) for text in dict.fromkeys(said)]
 
 
 def _failures(view: RunView) -> Markup | None:
@@ -137,7 +147,7 @@ def plots(view: RunView) -> Markup:
     """The pairs of quantities that a measure wants drawn: lines where it gave curves, else a point an arm."""
     drawn = []
     for measure, label in blocks(view):
-        stored = [s for s in view.measured if (s.measurement.measure.name, s.measurement.label) == (measure, label)]
+        stored = [s for s in view.measured if _block(s) == (measure, label)]
         for x_name, y_name in dict.fromkeys(tuple(p) for s in stored for p in s.meta.get("plots", ())):
             x, y = (view.quantities[measure, name] for name in (x_name, y_name))
             found = _curves(view, measure, label, x, y) or _points(view, measure, label, x, y)
@@ -242,8 +252,7 @@ def shots(view: RunView) -> Markup:
 
 
 def _first_seeds(measured: Sequence[Stored]) -> list[Stored]:
-    ordered = sorted(measured, key=lambda s: (s.measurement.measure.name, s.measurement.label, s.measurement.arm))
-    return [
-        min(group, key=lambda s: s.measurement.seed)
-        for _, group in groupby(ordered, key=lambda s: (*s.measurement[:1], s.measurement.label, s.measurement.arm))
-    ]
+    first: dict[tuple[str, str, str], Stored] = {}
+    for one in sorted(measured, key=lambda s: s.measurement.seed):
+        first.setdefault((*_block(one), one.measurement.arm), one)
+    return [one for one in measured if one in first.values()]

@@ -7,7 +7,6 @@ from typing import NamedTuple
 from advgen.experiments.measured import Quantity
 from advgen.experiments.report import words
 from advgen.experiments.report.charts import (
-    BOTTOM,
     Axes,
     Series,
     band,
@@ -97,15 +96,14 @@ def _y_axis(axes: Axes, y: Quantity) -> Markup:
         drawn.append(tag("line", x1=axes.left, x2=axes.width - axes.right, y1=at, y2=at, class_="grid"))
         drawn.append(tag("text", text, x=axes.left - 6, y=at + 4, class_="tick", text_anchor="end"))
     drawn.append(tag("text", named(y), x=2, y=12, class_="axis"))
-    assert axes.height > BOTTOM
     return tag("g", drawn)
 
 
 def _ticks(low: float, high: float, log: bool, quantity: Quantity) -> list[tuple[float, str]]:
     if log and high / low > 4:
         ticks = [value for value, _ in log_ticks(low, high)]
-        if len(ticks) > 7:
-            ticks = [v for v in ticks if math.isclose(math.log10(v) % 1, 0, abs_tol=1e-9) or len(ticks) <= 10]
+        tens = [v for v in ticks if abs(math.log10(v) - round(math.log10(v))) < 1e-9]
+        ticks = tens if len(ticks) > 8 and len(tens) > 1 else ticks
     else:
         step = _nice((high - low) / 4)
         first = math.ceil(low / step)
