@@ -19,6 +19,11 @@ LABELS = (np.arange(40) % 10).astype(np.uint8)
 COLOUR = np.random.default_rng(1).integers(0, 256, (40, 32, 32, 3), dtype=np.uint8)
 
 
+def packed(data: bytes) -> bytes:
+    """Without the time, so that the names of tests do not change from second to second."""
+    return gzip.compress(data, mtime=0)
+
+
 def _idx(array: np.ndarray) -> bytes:
     return struct.pack(f">{1 + array.ndim}I", 0x800 + array.ndim, *array.shape) + array.tobytes()
 
@@ -29,10 +34,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "images" / "mnist"
     folder.mkdir(parents=True)
     for prefix, wanted in (("train", slice(0, 40)), ("t10k", slice(0, 12))):
-        (folder / f"{prefix}-images-idx3-ubyte.gz").write_bytes(
-            gzip.compress(_idx(IMAGES[wanted] ^ (prefix == "t10k")))
-        )
-        (folder / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(_idx(LABELS[wanted])))
+        (folder / f"{prefix}-images-idx3-ubyte.gz").write_bytes(packed(_idx(IMAGES[wanted] ^ (prefix == "t10k"))))
+        (folder / f"{prefix}-labels-idx1-ubyte.gz").write_bytes(packed(_idx(LABELS[wanted])))
     return tmp_path
 
 
@@ -79,7 +82,7 @@ def test_the_hash_covers_pixels_labels_and_preprocessing(home: Path) -> None:
     resized = load(spec._replace(size=32))
     assert resized.images_u8.shape == (5, 1, 32, 32)
     labels = home / "images" / "mnist" / "t10k-labels-idx1-ubyte.gz"
-    labels.write_bytes(gzip.compress(_idx(LABELS[:12][::-1])))
+    labels.write_bytes(packed(_idx(LABELS[:12][::-1])))
     assert len({first.hash, resized.hash, load(spec).hash}) == 3
 
 
@@ -87,7 +90,7 @@ def test_a_duplicate_between_splits_is_found(home: Path) -> None:
     images = home / "images" / "mnist" / "t10k-images-idx3-ubyte.gz"
     leaked = IMAGES[:12] ^ 1
     leaked[5] = IMAGES[2]
-    images.write_bytes(gzip.compress(_idx(leaked)))
+    images.write_bytes(packed(_idx(leaked)))
     assert overlap(load(DataSpec("mnist", "train")), load(DataSpec("mnist", "test"))) == [
         ("mnist/train/2", "mnist/test/5")
     ]
@@ -128,11 +131,11 @@ def test_what_cannot_be_had_is_said_in_a_sentence(
     ("content", "said"),
     [
         (b"", "cut off"),
-        (gzip.compress(_idx(IMAGES[:12]))[:900], "cannot be read"),
-        (gzip.compress(_idx(IMAGES[:12])[:-1]), "cut off"),
-        (gzip.compress(_idx(LABELS)), "magic"),
+        (packed(_idx(IMAGES[:12]))[:900], "cannot be read"),
+        (packed(_idx(IMAGES[:12])[:-1]), "cut off"),
+        (packed(_idx(LABELS)), "magic"),
         (b"not a gzip at all", "cannot be read"),
-        (gzip.compress(struct.pack(">4I", 0x803, 2**31, 2**31, 2**31)), "labels|claims"),
+        (packed(struct.pack(">4I", 0x803, 2**31, 2**31, 2**31)), "labels|claims"),
     ],
 )
 def test_a_damaged_file_is_named(content: bytes, said: str, home: Path) -> None:
