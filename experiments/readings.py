@@ -42,12 +42,17 @@ def select(table: pd.DataFrame, selector: Mapping[str, object]) -> pd.DataFrame:
     return table[table["cell_key"].isin(kept)]
 
 
-def at_place(curves: pd.DataFrame, quantity: str, place: Mapping[str, float]) -> pd.DataFrame:
-    """Readings of what each curve of `quantity` had reached at a place of its axis: its last point up to there."""
+def at_place(curves: pd.DataFrame, quantity: str, place: Mapping[str, float], readings: pd.DataFrame) -> pd.DataFrame:
+    """Readings of what each curve of `quantity` had reached at a place of its axis: its last point up to there.
+
+    The clusters of the samples are those of their `readings`.
+    """
     ((axis, where),) = place.items()
     there = curves[(curves["y_quantity"] == quantity) & (curves["x_quantity"] == axis) & (curves["x"] <= where)]
     last = there.sort_values("x", kind="stable").drop_duplicates(["cell_key", "sample_id"], keep="last")
-    return last.assign(quantity=quantity, value=last["y"], cluster=last["sample_id"], timing=False)
+    clusters = dict(zip(readings["sample_id"], readings["cluster"], strict=True))
+    own = [clusters.get(sample, sample) for sample in last["sample_id"]]
+    return last.assign(quantity=quantity, value=last["y"], cluster=own, timing=False)
 
 
 def mean_of(readings: pd.DataFrame, quantity: Quantity) -> Mean:

@@ -51,7 +51,7 @@ def _values(
     readings: pd.DataFrame, curves: pd.DataFrame, claim: QuantityClaim, selector: dict[str, object]
 ) -> pd.DataFrame:
     """One value a seed and sample, the mean over the arms that the selector names."""
-    table = readings if claim.at is None else tables.at_place(curves, claim.quantity, claim.at)
+    table = readings if claim.at is None else tables.at_place(curves, claim.quantity, claim.at, readings)
     kept = tables.select(table, selector)
     kept = kept[(kept["quantity"] == claim.quantity) & kept["value"].notna()]
     if not len(kept):

@@ -178,17 +178,25 @@ def _curves(view: RunView, measure: str, label: str, x: Quantity, y: Quantity) -
 
 
 def curve_of(points: pd.DataFrame, label: str, look: str, *, log: bool) -> Series:
-    """The mean of an arm's curves with its interval; a curve holds its last point until the next one."""
+    """The mean of an arm's curves with its interval.
+
+    Curves of as many points are averaged point by point, as of passes over a text that took slightly different times;
+    others on common places, where a curve holds its last point until the next one.
+    """
     groups = points.groupby(["cell_key", "seed", "sample_id", "curve"], sort=True)
     each = [(seed, one, c["x"].to_numpy(float), c["y"].to_numpy(float)) for (_, seed, one, _), c in groups]
-    grid = each[0][2]
-    if any(len(x) != len(grid) or not np.array_equal(x, grid) for _, _, x, _ in each):
+    if len({len(x) for _, _, x, _ in each}) == 1:
+        places = np.array([x for _, _, x, _ in each])
+        grid = np.exp(np.log(places).mean(0)) if log and places.min() > 0 else places.mean(0)
+        values = np.array([y for _, _, _, y in each])
+    else:
         first, last = max(x[0] for _, _, x, _ in each), max(x[-1] for _, _, x, _ in each)
         grid = np.geomspace(first, last, GRID) if log and first > 0 else np.linspace(first, last, GRID)
-    held = np.array([y[np.maximum(np.searchsorted(x, grid * (1 + 1e-12), side="right") - 1, 0)] for _, _, x, y in each])
+        before = [np.searchsorted(x, grid * (1 + 1e-12), side="right") - 1 for _, _, x, _ in each]
+        values = np.array([y[np.maximum(at, 0)] for at, (_, _, _, y) in zip(before, each, strict=True)])
     seeds, samples = np.array([str(e[0]) for e in each]), np.array([str(e[1]) for e in each])
-    found = [estimate(Sides(column, None, seeds, samples)) for column in held.T]
-    mean = held.mean(0)
+    found = [estimate(Sides(column, None, seeds, samples)) for column in values.T]
+    mean = values.mean(0)
     if all(f is None for f in found):
         return Series(label, look, grid.tolist(), mean.tolist())
     low = [m if f is None else f.low for f, m in zip(found, mean, strict=True)]

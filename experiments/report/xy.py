@@ -33,8 +33,14 @@ class Point(NamedTuple):
 
 
 def lines(series: Sequence[Series], x: Quantity, y: Quantity, *, title: str) -> Markup:
-    """A line an arm, with the 95% band."""
+    """A line an arm, with the 95% band; a band that is wider than all lines together is cut."""
     xs = [v for s in series for v in s.x]
+    means = [v for s in series for v in s.y]
+    room = max(means) - min(means) or abs(means[0]) or 1.0
+    low = max(min(means) - room, min(means) / 4) if y.log and min(means) > 0 else min(means) - room
+    series = [
+        s._replace(low=[max(v, low) for v in s.low], high=[min(v, max(means) + room) for v in s.high]) for s in series
+    ]
     ys = [v for s in series for v in (*s.y, *s.low, *s.high)]
     axes = _axes(xs, ys, x, y, [s.label for s in series])
     drawn = [_y_axis(axes, y), x_axis(axes, _ticks(axes.x_low, axes.x_high, axes.log, x), named(x))]

@@ -170,17 +170,27 @@ def test_a_run_in_which_nothing_finished_has_a_page(tmp_path):
     assert "Matrix" not in page
 
 
-def test_a_curve_holds_its_last_point_where_another_goes_on():
-    lines = [
-        {"cell_key": "k", "seed": 0, "sample_id": s, "curve": 0, "x": x, "y": y}
-        for s, points in (("a", [(1, 4.0), (2, 2.0)]), ("b", [(1, 4.0), (4, 0.0)]))
-        for x, y in points
-    ]
-    found = curve_of(pd.DataFrame(lines), "arm", "arm-1", log=False)
+def curves(**points: list[tuple[float, float]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        [
+            {"cell_key": "k", "seed": 0, "sample_id": sample, "curve": 0, "x": x, "y": y}
+            for sample, some in points.items()
+            for x, y in some
+        ]
+    )
+
+
+def test_curves_of_as_many_points_are_averaged_point_by_point():
+    found = curve_of(curves(a=[(1, 4), (2, 2)], b=[(1, 4), (8, 0)]), "arm", "arm-1", log=False)
+    assert (list(found.x), list(found.y)) == ([1, 5], [4, 1])
+    assert list(curve_of(curves(a=[(1, 4), (2, 2)], b=[(1, 4), (8, 0)]), "arm", "arm-1", log=True).x) == [1, 4]
+
+
+def test_a_shorter_curve_holds_its_last_point_where_another_goes_on():
+    found = curve_of(curves(a=[(1, 4), (2, 2)], b=[(1, 4), (3, 3), (4, 0)]), "arm", "arm-1", log=False)
     assert (found.x[0], found.x[-1]) == (1, 4)
     assert found.y[0] == 4
     assert found.y[-1] == pytest.approx(1)  # 2 is held, 0 is reached
-    assert found.y[len(found.y) // 2] == pytest.approx(3)  # one has its last point, the other still its first
 
 
 @pytest.mark.parametrize(
