@@ -105,7 +105,9 @@ class CLIP:
             BadArgument: not (N, C, H, W) floats.
         """
         _check_images(images, images.is_floating_point(), "float")
-        return self._seen(self._towers.pixels(images.float())) if len(images) else images.new_empty((0, self.dim))
+        if not len(images):
+            return torch.empty((0, self.dim), device=images.device)
+        return self._seen(self._towers.pixels(images.float()))
 
     @torch.no_grad()
     def encode_images_u8(self, images_u8: Tensor) -> Tensor:

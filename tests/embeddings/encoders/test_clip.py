@@ -95,6 +95,16 @@ def test_a_pngs_cosine_is_open_clips_to_a_thousandth(
         assert float(found[0] @ expected[0]) > 1 - 1e-5
 
 
+def test_real_pictures_agree_too(encoder: CLIP, shared_data: Path) -> None:
+    texts = encoder.encode(TEXTS)
+    paths = sorted((shared_data / "images" / "lpips").glob("*.png"))
+    assert len(paths) == 3
+    for path in paths:
+        image = _tensor(path)
+        through_pil = encoder.encode_images_u8((255 * image).round().byte())
+        assert float(((encoder.encode_images(image) - through_pil) @ texts.T).abs().max()) < 1e-3
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_bytes_take_open_clips_own_path(mode: str, encoder: CLIP, network: nn.Module, tmp_path: Path) -> None:
     preprocess = {"mean": (0.45, 0.4, 0.35), "std": (0.25, 0.2, 0.3)}
@@ -207,6 +217,18 @@ def test_files_of_torchs_format_give_the_same_features(
     torch.testing.assert_close(loaded.encode(TEXTS), encoder.encode(TEXTS), atol=1e-6 if exact else 1e-2, rtol=0)
     assert (loaded.hash == encoder.hash) == exact
     assert loaded.encode(TEXTS).dtype == torch.float32
+
+
+def test_weights_of_the_plain_class_serve_a_text_tower_of_its_own(
+    encoder: CLIP, config_file: Path, weights: Path, tmp_path: Path
+) -> None:
+    """open_clip's older files under its newer names, the scale as a row of one."""
+    given = json.loads(config_file.read_text())
+    given["model_cfg"] |= {"custom_text": True, "nonscalar_logit_scale": True}
+    (tmp_path / "custom.json").write_text(json.dumps(given))
+    custom = CLIP(str(tmp_path / "custom.json"), str(weights))
+    torch.testing.assert_close(custom.encode(TEXTS), encoder.encode(TEXTS))
+    assert custom.logit_scale == pytest.approx(encoder.logit_scale)
 
 
 class _Runs:

@@ -13,9 +13,12 @@ from advgen.core import checkpoints, registry
 from advgen.core.errors import BadArgument, BadFile, MissingFile
 from advgen.core.specs import Card
 from advgen.embeddings import formats
+from advgen.embeddings.corpora.text import PlainText
 from advgen.embeddings.corpora.tokeniser import Tokeniser
+from advgen.embeddings.corpora.tokens import tokenise
 from advgen.embeddings.encoders.phrase import Phrase
 from advgen.embeddings.vectors import Vectors
+from advgen.embeddings.word2vec import Word2Vec
 
 
 def _saved(vectors: Vectors, path: Path, rule: str) -> Path:
@@ -193,3 +196,19 @@ def test_arguments_may_be_text_as_a_command_gives_them(vectors: Vectors, tmp_pat
     built = registry.create("encoders", "phrase", **given)
     expected = Phrase(str(path), a=0.01, common=["red hair", "black hat"], most_frequent=15)
     assert built.hash == expected.hash
+
+
+def test_on_real_text_the_weights_set_phrases_of_one_topic_apart(shared_data: Path, tmp_path: Path) -> None:
+    corpus = PlainText([shared_data / "text" / "pubmed" / "pubmedqa_labeled.txt.xz"])
+    vectors = Word2Vec(dim=50).train(tokenise(corpus, Tokeniser(), tmp_path))
+    ones = ["renal failure of the kidney", "carcinoma of the breast in women", "an operation by laparoscopic surgery"]
+    others = ["dialysis", "mammography and breast cancer", "laparoscopic procedures"]
+
+    def apart(a: float) -> float:
+        encoder = Phrase(vectors, a=a)
+        assert not any(encoder.unknown(text) for text in (*ones, *others))
+        cosines = encoder.encode(ones) @ encoder.encode(others).T
+        assert cosines.argmax(1).tolist() == [0, 1, 2]
+        return float(cosines.diag().mean() - cosines.mean())
+
+    assert apart(1e-3) > apart(1e9) + 0.02
