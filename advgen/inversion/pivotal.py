@@ -30,6 +30,8 @@ from advgen.inversion.search import fitting, weights_of
 
 _SYNTHESIS = "synthesis."
 
+_STEPWISE = (Image2StyleGAN, Projector, Hybrid)  # what takes a mask, a file to keep its state in, and a trace
+
 
 @final
 @dataclass(frozen=True)
@@ -108,7 +110,7 @@ class PivotalTuning:
     ) -> Latents:
         first = self.first or Image2StyleGAN(self.generator, self.perceptual, space="w")
         own_keep = None if keep is None else keep.named("pivot")
-        if isinstance(first, Image2StyleGAN | Projector | Hybrid):
+        if isinstance(first, _STEPWISE):
             return first.invert(images, rng=rng, meter=meter, mask=mask, keep=own_keep, trace=trace)
         if mask is not None:
             raise BadArgument(f"a {type(first).__name__} finds pivots without heeding a mask; leave the mask out.")
