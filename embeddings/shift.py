@@ -5,6 +5,9 @@ one corpus: a shift is claimed only where less is kept than by the word's own fl
 words of like frequency, in each corpus whose floor is known. Words are ranked by how much less than their own floor
 they keep, so that words whose neighbours are chance everywhere come last.
 
+Two seeds on one text are the least floor there is: it does not hold what other text of the same kind would change, and
+nearly every word lies beyond it. Trainings on two parts of each corpus make a floor that does.
+
 Gonen, Jawahar, Seddah & Goldberg 2020, "Simple, Interpretable and Stable Method for Detecting Words with Usage Change
 across Corpora" (ACL): neighbours in common as the measure.
 """

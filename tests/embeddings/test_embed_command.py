@@ -104,7 +104,7 @@ def test_seeds_of_one_corpus_are_the_floor_of_a_comparison(
     text = said(capsys, "compare", *given, code=0)
     assert "held-out words" in text
     assert f"{Path(one).name} trained again" in text
-    assert "keep less than noise explains" in text
+    assert "of 120 words (noise alone: at most 1)" in text
     assert "4/5" in text
 
 

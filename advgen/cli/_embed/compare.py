@@ -144,9 +144,7 @@ def _tell_other_texts(file: Path, again: Sequence[Path]) -> None:
     data = read_card(file).data_hash
     for path in again:
         if path.suffix == ".safetensors" and read_card(path).data_hash != data:
-            click.echo(
-                f"note: {path.name} was trained on other text than {file.name}: its floor tells of both.", err=True
-            )
+            click.echo(f"note: {path.name} has other text than {file.name}: the floor holds that, too.", err=True)
 
 
 def _aligned(first: "Vectors", second: "Vectors", *, seed: int) -> "tuple[Alignment, str] | tuple[None, str]":
@@ -200,18 +198,24 @@ def _shift_dict(shift: "DomainShift") -> dict[str, Any]:
 
 def _print_shift(shift: "DomainShift", names: Sequence[str], shown: int) -> None:
     """The words that shift most, claimed ones only, and what stands behind the claim."""
-    seeds = [f"{_share(floor)} between trainings of {name}" for name, floor in zip(names, shift.floors) if floor]
-    click.echo(
-        f"\nof its {shift.between.n} nearest a word keeps {_share(shift.between)} from one to the other, "
-        f"{' and '.join(seeds)}\n"
-        f"{shift.claimed:,} of {len(shift.shifts):,} words keep less than noise explains (by noise alone at most "
-        f"{shift.by_noise:.0f} would); {shift.rare:,} rarer ones were left out"
+    floors = {f"{name} trained again": _share(floor) for name, floor in zip(names, shift.floors) if floor}
+    kept_counts = all(None not in s.counts for s in shift.shifts)
+    rare = f"{shift.rare:,} rarer shared words left out" if kept_counts else "rare words among them: no counts are kept"
+    click.echo()
+    print_pairs(
+        {
+            f"shared of {shift.between.n} neighbours": f"{_share(shift.between)}; by chance {shift.between.chance:.3f}",
+            **floors,
+            "shifted beyond noise": (
+                f"{shift.claimed:,} of {len(shift.shifts):,} words (noise alone: at most {shift.by_noise:.0f}); {rare}"
+            ),
+        }
     )
     rows = []
     for s in [s for s in shift.shifts if s.claimed][:shown]:
-        floors = " ".join("-" if f is None else f"{f:.2f}" for f in s.floors)
+        own = " ".join("-" if f is None else f"{f:.2f}" for f in s.floors)
         counts = " ".join("-" if c is None else f"{c:,}" for c in s.counts)
-        rows.append([s.word, f"{s.kept:.2f}", floors, counts, ", ".join(s.near[0]), ", ".join(s.near[1])])
+        rows.append([s.word, f"{s.kept:.2f}", own, counts, ", ".join(s.near[0]), ", ".join(s.near[1])])
     if rows:
-        headings = ["WORD", "KEPT", "AGAIN", "TIMES", *(f"NEAREST IN {name}" for name in names)]
-        print_table(headings, rows)
+        click.echo()
+        print_table(["WORD", "SHARED", "AGAIN", "TIMES", *(f"NEAREST IN {name}" for name in names)], rows)
