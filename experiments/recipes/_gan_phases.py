@@ -136,7 +136,7 @@ class Step:
         net = self.generator
         some = None if c is None else c.generated[: count // draws.world]
         w = net.mapping(draws.normal(count, net.z_dim), some)
-        losses.track_mean(net.mapping, self.mean_over_processes(w[:, 0].detach().mean(0)))
+        losses.track_mean(net.mapping, self.mean_over_processes(w[:, 0].detach().float().mean(0)))
         if self.weights.mixing > 0:
             cutoff = 1 + int(draws.below(net.num_ws - 1)) if net.num_ws > 1 else 1
             mixes = draws.chance() < self.weights.mixing

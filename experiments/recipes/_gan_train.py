@@ -38,6 +38,7 @@ from advgen.generators.stylegan2 import (
 )
 
 BETAS = (0.0, 0.99)  # of Adam
+MAY_CHANGE = ("images", "precision")  # arguments that a resumed training may have other than it began with
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,7 @@ class GanRun:
         self.log: list[dict[str, Any]] = []
         self.sums: dict[str, list[float]] = {}  # of the steps since the last look
         self.best: dict[str, Any] = {}
+        self.precisions = [[0, self.plan.precision]]  # [from which image on, precision]
 
     def train(self, *, resume: bool, meter: Meter) -> Trained:
         """Runs to the end.
@@ -282,6 +284,7 @@ class GanRun:
             self.state,
             {
                 "identity": dict(self.identity),
+                "precisions": self.precisions,
                 "step": self.step,
                 "attempt": self.attempt,
                 "seconds": self.seconds,
@@ -298,10 +301,11 @@ class GanRun:
 
     def _restore(self) -> None:
         saved = checkpoints.load_state(self.state)
-        if saved.get("identity") != dict(self.identity):
-            differ = sorted(k for k, v in self.identity.items() if saved.get("identity", {}).get(k) != v)
+        began = saved.get("identity", {})
+        differ = sorted(k for k in {*began, *self.identity} - {*MAY_CHANGE} if began.get(k) != self.identity.get(k))
+        if differ:
             raise BadFile(
-                f"{self.state} is the state of another training (other {', '.join(differ) or 'arguments'}); "
+                f"{self.state} is the state of another training (other {', '.join(differ)}); "
                 "resume that one, or start anew without resuming."
             )
         for name, net in (("G", self.g), ("D", self.d), ("G_ema", self.averaged)):
@@ -315,6 +319,9 @@ class GanRun:
             self.augment.p = self.strength.p
         self.step, self.attempt, self.seconds = saved["step"], saved["attempt"], saved["seconds"]
         self.cpu_seconds = saved["cpu seconds"]
+        self.precisions = saved.get("precisions") or [[0, began.get("precision", self.plan.precision)]]
+        if self.plan.precision != self.precisions[-1][1]:
+            self.precisions = [*self.precisions, [self.step * self.plan.batch_size, self.plan.precision]]
         self.log, self.sums, self.best = saved["log"], saved["sums"], saved["best"]
 
     def _finished(self) -> Trained:
@@ -334,6 +341,7 @@ class GanRun:
             "steps": self.step,
             "images": self.step * self.plan.batch_size,
             "rollbacks": self.attempt,
+            **({"precision from image": self.precisions} if len(self.precisions) > 1 else {}),
         }
         chosen = {name: self.best.get(name) for name in ("images", "score")}
         return Trained(nets[0], nets[1], nets[2], chosen, self.log, cost)  # type: ignore[arg-type]

@@ -238,6 +238,27 @@ def test_another_trainings_state_is_refused(tmp_path):
         run(tmp_path, augment="diffaug").train(resume=True, meter=Meter())
 
 
+def test_a_training_goes_on_to_more_images_and_in_another_precision_and_says_so(tmp_path):
+    shorter = run(tmp_path, steps=6)
+    shorter.train(resume=False, meter=Meter())
+    shorter._save()
+    longer = run(tmp_path, steps=STEPS, precision="bf16")
+    trained = longer.train(resume=True, meter=Meter())
+    assert trained.cost["images"] == STEPS * 8
+    assert trained.cost["precision from image"] == [[0, "32"], [48, "bf16"]]
+    assert all(p.isfinite().all() for p in trained.generator.parameters())
+
+
+def test_bfloat16_losses_are_near_float32s(tmp_path):
+    full, half = (
+        run(tmp_path / name, steps=2, precision=name).train(resume=False, meter=Meter()).log[-1]
+        for name in ("32", "bf16")
+    )
+    for name in PHASES:
+        if name in full:
+            assert half[name] == pytest.approx(full[name], rel=0.1, abs=0.05)
+
+
 TWO = """
 import sys, torch
 torch.set_num_threads(1)
