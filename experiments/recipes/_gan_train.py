@@ -193,7 +193,7 @@ class GanRun:
 
             def compute(phase: str = phase) -> Tensor:
                 at = f"{self.step}/{self.attempt}"
-                torch.manual_seed(stream_seed(self.seed, f"train/augment/{phase}", f"{at}/{self.rank}"))
+                torch.manual_seed(stream_seed(self.seed, f"train/augment/{phase}", at))
                 draws = Draws(self.seed, phase, at, self.rank, self.world, self.at)
                 return self.step_of.run(phase, draws, images, c)
 
@@ -352,12 +352,12 @@ class GanRun:
         if self.plan.augment == "diffaug":
             from advgen.generators.stylegan2.diffaug import DiffAugment
 
-            return DiffAugment(self.plan.augmentations), None
+            return DiffAugment(self.plan.augmentations, (self.rank, self.world)), None
         from advgen.generators.stylegan2.ada import PRESETS, AdaptiveAugmentation, AugmentationStrength
 
         if self.plan.augmentations not in PRESETS:
             raise BadArgument(f"unknown augmentations {self.plan.augmentations!r}; known: {', '.join(PRESETS)}.")
-        augment = AdaptiveAugmentation(PRESETS[self.plan.augmentations]).to(self.at)
+        augment = AdaptiveAugmentation(PRESETS[self.plan.augmentations], share=(self.rank, self.world)).to(self.at)
         strength = AugmentationStrength(target=self.plan.ada_target)
         augment.p = strength.p
         return augment, strength

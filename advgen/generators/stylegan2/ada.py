@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from advgen.core.errors import BadArgument
-from advgen.generators.stylegan2.amounts import Amounts
+from advgen.generators.stylegan2.amounts import Amounts, Draws
 from advgen.generators.stylegan2.warp import rotation, scaling, shift, warp
 from advgen.generators.stylegan2.wavelets import BANDS, band_matrices
 
@@ -95,14 +95,15 @@ PRESETS = {
 class AdaptiveAugmentation(nn.Module):
     """Images (N, C, H, W) in [0, 1] to augmented ones, float32, not clamped; differentiable twice in the images.
 
-    `p` may be set between calls; nothing else changes. At p = 0 the images come back as they are, and so does, to the
-    bit, every image to which no operation was applied.
+    `p` may be set between calls; nothing else changes. `share` is this process' number and how many share the batch.
+    At p = 0 the images come back as they are, and so does, to the bit, every image to which no operation was applied.
     """
 
-    def __init__(self, config: AugmentationConfig, p: float = 0.0) -> None:
+    def __init__(self, config: AugmentationConfig, p: float = 0.0, *, share: tuple[int, int] = (0, 1)) -> None:
         super().__init__()
         self.config = config
         self.p = p
+        self.share = share
 
     @property
     def p(self) -> float:
@@ -129,7 +130,7 @@ class AdaptiveAugmentation(nn.Module):
         if self.p == 0 and percentile is None:
             return images
         images = images.to(torch.promote_types(images.dtype, torch.float32))
-        amounts = Amounts(len(images), self.p, percentile, generator)
+        amounts = Amounts(len(images), self.p, percentile, Draws(generator, *self.share))
         with torch.autocast(images.device.type, enabled=False):
             images = self._moved(images, amounts)
             images = self._recoloured(images, amounts)
@@ -210,8 +211,7 @@ class AdaptiveAugmentation(nn.Module):
         if not self.config.noise:
             return images
         sigma = amounts.half_normal(self.config.noise) * (self.config.noise_std / 2)
-        device = images.device if amounts.generator is None else amounts.generator.device
-        noise = torch.randn(images.shape, generator=amounts.generator, device=device).to(images)
+        noise = amounts.draws.normal(*images.shape).to(images)
         return images + noise * _columns(sigma, images)
 
     def _cut_out(self, images: Tensor, amounts: Amounts) -> Tensor:

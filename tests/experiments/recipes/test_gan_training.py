@@ -266,7 +266,7 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 import test_gan_training as toy
 from advgen.core.meter import Meter
-training = toy.run(Path({folder!r}))
+training = toy.run(Path({folder!r}), augment={augment!r})
 training._save = lambda: None
 training.train(resume=False, meter=Meter())
 if training.rank == 0:
@@ -276,12 +276,13 @@ if training.rank == 0:
 """
 
 
-def test_two_processes_compute_what_one_does_with_the_whole_batch(tmp_path):
-    alone = run(tmp_path / "one")
+@pytest.mark.parametrize("augment", ["none", "diffaug"])
+def test_two_processes_compute_what_one_does_with_the_whole_batch(tmp_path, augment):
+    alone = run(tmp_path / "one", augment=augment)
     alone.train(resume=False, meter=Meter())
     one = final_state(alone)
     script = tmp_path / "two.py"
-    script.write_text(TWO.format(tests=str(Path(__file__).parent), folder=str(tmp_path / "two")))
+    script.write_text(TWO.format(tests=str(Path(__file__).parent), folder=str(tmp_path / "two"), augment=augment))
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     done = subprocess.run(
         command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=240

@@ -269,3 +269,15 @@ def test_no_images_and_the_smallest_images_pass():
     augment = AdaptiveAugmentation(PRESETS["bgcfnc"], 1.0)
     assert augment(torch.rand(0, 3, 8, 8)).shape == (0, 3, 8, 8)
     assert augment(torch.rand(2, 3, 2, 3)).isfinite().all()
+
+
+def test_processes_that_share_a_batch_augment_as_one_that_has_all_of_it():
+    images = torch.rand(8, 3, 16, 16, generator=torch.Generator().manual_seed(3))
+    config = PRESETS["bgcfnc"]
+
+    def augmented(some, **share):
+        return AdaptiveAugmentation(config, 0.8, **share)(some, generator=torch.Generator().manual_seed(4))
+
+    whole = augmented(images)
+    for rank in (0, 1):
+        torch.testing.assert_close(augmented(images[rank::2], share=(rank, 2)), whole[rank::2], atol=1e-5, rtol=0)

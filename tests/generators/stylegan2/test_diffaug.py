@@ -5,6 +5,7 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 from advgen.core.errors import UnknownName
+from advgen.generators.stylegan2.amounts import Draws
 from advgen.generators.stylegan2.diffaug import (
     DiffAugment,
     brightened,
@@ -26,7 +27,7 @@ def close(made, expected, digits=1e-6):
 
 
 def test_brightness_adds_one_number_an_image():
-    added = brightened(IMAGES, seeded()) - IMAGES
+    added = brightened(IMAGES, Draws(seeded())) - IMAGES
     close(added, added[:, :1, :1, :1].expand_as(added))
     assert added.min() < -0.2
     assert added.max() > 0.2
@@ -34,7 +35,7 @@ def test_brightness_adds_one_number_an_image():
 
 
 def test_saturation_keeps_the_mean_of_the_channels_and_scales_the_rest():
-    made, grey = saturated(IMAGES, seeded()), IMAGES.mean(1, keepdim=True)
+    made, grey = saturated(IMAGES, Draws(seeded())), IMAGES.mean(1, keepdim=True)
     close(made.mean(1), IMAGES.mean(1))
     factor = (made - grey).flatten(1).norm(dim=1) / (IMAGES - grey).flatten(1).norm(dim=1)
     close(made, grey + factor[:, None, None, None] * (IMAGES - grey))
@@ -43,11 +44,11 @@ def test_saturation_keeps_the_mean_of_the_channels_and_scales_the_rest():
 
 
 def test_saturation_leaves_images_of_one_channel_alone():
-    close(saturated(IMAGES[:, :1], seeded()), IMAGES[:, :1])
+    close(saturated(IMAGES[:, :1], Draws(seeded())), IMAGES[:, :1])
 
 
 def test_contrast_keeps_an_images_mean_and_scales_the_rest():
-    made, mean = contrasted(IMAGES, seeded()), IMAGES.mean((1, 2, 3), keepdim=True)
+    made, mean = contrasted(IMAGES, Draws(seeded())), IMAGES.mean((1, 2, 3), keepdim=True)
     close(made.mean((1, 2, 3)), IMAGES.mean((1, 2, 3)))
     factor = made.flatten(1).std(1) / IMAGES.flatten(1).std(1)
     close(made, mean + factor[:, None, None, None] * (IMAGES - mean))
@@ -58,7 +59,7 @@ def test_contrast_keeps_an_images_mean_and_scales_the_rest():
 def test_a_translation_is_a_shift_into_grey_by_up_to_an_eighth():
     padded = torch.nn.functional.pad(IMAGES, (3, 3, 2, 2), value=0.5)
     seen = set()
-    for before, after in zip(padded, translated(IMAGES, seeded())):
+    for before, after in zip(padded, translated(IMAGES, Draws(seeded()))):
         (found,) = [(y, x) for y in range(5) for x in range(7) if torch.equal(after, before[:, y : y + 16, x : x + 24])]
         seen.add(found)
     assert {y for y, _ in seen} == set(range(5))
@@ -66,7 +67,7 @@ def test_a_translation_is_a_shift_into_grey_by_up_to_an_eighth():
 
 
 def test_a_cut_is_a_grey_rectangle_of_half_the_side_or_what_is_left_of_it():
-    made = cut_out(IMAGES, seeded())
+    made = cut_out(IMAGES, Draws(seeded()))
     cut = (made != IMAGES).any(1)
     assert (made.permute(0, 2, 3, 1)[cut] == 0.5).all()
     for mask in cut:
@@ -78,13 +79,19 @@ def test_a_cut_is_a_grey_rectangle_of_half_the_side_or_what_is_left_of_it():
 
 
 def test_a_policy_is_its_operations_in_order_and_each_sample_has_its_own_draws():
-    generator = seeded()
+    draws = Draws(seeded())
     expected = IMAGES
     for change in (translated, brightened, saturated, contrasted):
-        expected = change(expected, generator)
+        expected = change(expected, draws)
     assert torch.equal(DiffAugment("translation, color")(IMAGES, generator=seeded()), expected)
     same = DiffAugment()(IMAGES[:1].expand(8, -1, -1, -1), generator=seeded())
     assert len({image.numpy().tobytes() for image in same}) == 8
+
+
+def test_processes_that_share_a_batch_augment_as_one_that_has_all_of_it():
+    whole = DiffAugment()(IMAGES, generator=seeded())
+    shares = [DiffAugment(share=(rank, 2))(IMAGES[rank::2], generator=seeded()) for rank in (0, 1)]
+    assert all(torch.equal(share, whole[rank::2]) for rank, share in enumerate(shares))
 
 
 def test_the_global_seed_decides_unless_a_generator_is_given():
