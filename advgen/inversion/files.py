@@ -22,12 +22,13 @@ from advgen.core import images as pictures
 from advgen.core.contact_sheets import ContactSheet
 from advgen.core.errors import BadArgument, RunFolder
 from advgen.core.files import write_atomically
+from advgen.core.latent_spaces import spread
 from advgen.core.meter import Meter
 from advgen.core.rng import SampleRng
 from advgen.core.types import Generator, Inverter
 from advgen.inversion.descent import Keep, Trace, identity_of
 from advgen.inversion.gate import Quality, quality
-from advgen.inversion.latents import load_latents, save_latents, spread, synthesised
+from advgen.inversion.latents import load_latents, save_latents, synthesised
 from advgen.inversion.likeness import Metric, Terms
 from advgen.inversion.methods import Method, Stepwise
 from advgen.inversion.search import weights_of

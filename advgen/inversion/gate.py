@@ -13,9 +13,10 @@ from torch import Tensor
 
 from advgen.core.errors import BadArgument
 from advgen.core.images import to_float, to_uint8
+from advgen.core.latent_spaces import spread
 from advgen.core.perceptual import psnr, ssim
 from advgen.core.types import Generator, Latents
-from advgen.inversion.latents import distance_to_mean, spread, taken
+from advgen.inversion.latents import distance_to_mean, taken
 from advgen.inversion.likeness import Likeness, Metric, composed
 
 _SSIM_SIDE = 11  # pixels of its window

@@ -14,8 +14,6 @@ from advgen.core.errors import BadArgument, BadFile
 from advgen.core.files import write_atomically
 from advgen.core.types import Generator, Latents
 
-DRAWS = 4096  # z over which the spread of w is taken
-
 
 @contextmanager
 def at_rest(*networks: object) -> Iterator[None]:
@@ -70,16 +68,6 @@ def synthesised(generator: Generator, latents: Latents) -> Tensor:
             with tuned(generator, latents, i) as own:
                 made.append(own.synthesis(latents.w[i : i + 1], noise=maps))
         return torch.cat(made).clamp(0, 1)
-
-
-@torch.no_grad()
-def spread(generator: Generator) -> float:
-    """Root mean square distance of w from its mean, over fixed z (arXiv 1912.04958, appendix D: one number)."""
-    z = torch.randn(DRAWS, generator.z_dim, generator=torch.Generator().manual_seed(0)).to(generator.mean_w)
-    c = torch.eye(generator.c_dim)[torch.arange(DRAWS) % generator.c_dim].to(z) if generator.c_dim else None
-    with at_rest(generator):
-        w = generator.mapping(z, c)[:, 0]
-    return float((w - generator.mean_w).square().sum(1).mean().sqrt())
 
 
 def distance_to_mean(generator: Generator, w: Tensor, unit: float) -> Tensor:

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from advgen.core.images import to_float, to_uint8
+from advgen.core.latent_spaces import spread
 from advgen.core.meter import Meter
 from advgen.core.rng import SampleRng
 from advgen.core.types import Generator, Inverter
 from advgen.inversion.gate import Quality, quality
-from advgen.inversion.latents import at_rest, spread, synthesised
+from advgen.inversion.latents import at_rest, synthesised
 from advgen.inversion.likeness import Metric
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from advgen.core.errors import BadArgument
+from advgen.core.latent_spaces import spread
 from advgen.core.meter import Meter
 from advgen.core.rng import SampleRng
 from advgen.core.types import Generator, Inverter, Latents
@@ -23,7 +24,7 @@ from advgen.inversion.descent import Keep, Trace, Variables, descend, identity_o
 from advgen.inversion.gate import resemblance
 from advgen.inversion.hybrid import Hybrid
 from advgen.inversion.image2stylegan import Image2StyleGAN
-from advgen.inversion.latents import at_rest, joined, spread, synthesised, taken
+from advgen.inversion.latents import at_rest, joined, synthesised, taken
 from advgen.inversion.likeness import Likeness, Metric, Terms
 from advgen.inversion.projector import Projector
 from advgen.inversion.search import fitting, weights_of

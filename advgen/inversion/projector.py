@@ -11,11 +11,11 @@ from typing import final
 from torch import Tensor
 
 from advgen.core.errors import BadArgument
+from advgen.core.latent_spaces import spread
 from advgen.core.meter import Meter
 from advgen.core.rng import SampleRng
 from advgen.core.types import Generator, Latents
 from advgen.inversion.descent import Keep, Trace
-from advgen.inversion.latents import spread
 from advgen.inversion.likeness import Likeness, Metric, Style
 from advgen.inversion.noise import moments_kept, normalised, starting_maps
 from advgen.inversion.search import Around, LatentSpace, Plan, W, fitting, ramp, search, starting_w

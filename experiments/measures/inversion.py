@@ -17,6 +17,7 @@ from torch import Tensor
 from advgen.core import checkpoints
 from advgen.core.files import sha256
 from advgen.core.images import grid, png_bytes, to_uint8
+from advgen.core.latent_spaces import spread
 from advgen.core.meter import Meter
 from advgen.core.perceptual import LPIPS, default_net
 from advgen.core.rng import SampleRng
@@ -27,7 +28,7 @@ from advgen.experiments.data._load import load
 from advgen.experiments.measured import Curve, Measured, Picture, Reading, joined, kept
 from advgen.inversion.descent import Trace
 from advgen.inversion.gate import quality
-from advgen.inversion.latents import spread, synthesised
+from advgen.inversion.latents import synthesised
 from advgen.inversion.methods import Method
 from advgen.zoo.load import zoo_load
 

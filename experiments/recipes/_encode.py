@@ -15,11 +15,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
+from advgen.core.latent_spaces import spread
 from advgen.generators.stylegan2 import StyleGAN2Generator
 from advgen.generators.stylegan2.encoder import LatentEncoder, delta_norm
 from advgen.generators.stylegan2.layers import FullyConnected
 from advgen.inversion.gate import Quality, quality
-from advgen.inversion.latents import spread
 from advgen.inversion.likeness import Likeness, Metric
 
 _NAMES = {"mse": "mse", "psnr": "psnr dB", "ssim": "ssim", "w_distance": "distance from the mean of w"}

@@ -21,6 +21,7 @@ from torch import nn
 from advgen.core import checkpoints
 from advgen.core.errors import BadArgument
 from advgen.core.files import sha256
+from advgen.core.latent_spaces import spread
 from advgen.core.meter import Meter
 from advgen.core.perceptual import LPIPS, default_net
 from advgen.core.rng import stream_seed
@@ -32,7 +33,6 @@ from advgen.experiments.recipes.stylegan2 import bordered
 from advgen.generators.stylegan2 import StyleGAN2Generator
 from advgen.generators.stylegan2.encoder import LatentEncoder
 from advgen.generators.stylegan2.load import load_stylegan2
-from advgen.inversion.latents import spread
 from advgen.inversion.likeness import Likeness
 from advgen.zoo.load import Network
 

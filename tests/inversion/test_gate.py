@@ -8,9 +8,10 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from advgen.core.errors import BadArgument
 from advgen.core.images import to_float, to_uint8
+from advgen.core.latent_spaces import spread
 from advgen.core.types import Latents
 from advgen.inversion.gate import Gate, quality, resemblance
-from advgen.inversion.latents import distance_to_mean, spread
+from advgen.inversion.latents import distance_to_mean
 
 
 def latents(*distances):

@@ -1,0 +1,181 @@
+"""Latent spaces: a search that moves what a generator makes images of, around the latents of one batch.
+
+Coordinates are offsets from where the batch begins, so that a search in W may begin at an inversion in W+. What a
+coordinate counts in makes the kinds comparable: rows of w in the root mean square distance of w from its mean, style
+channels in their standard deviation over samples, z and noise maps in their own standard deviation, 1.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, Self, final
+
+import torch
+from torch import Tensor
+
+from advgen.core.errors import BadArgument, UnknownName
+from advgen.core.meter import Meter
+from advgen.core.rng import SampleRng
+from advgen.core.types import Generator, Index, Latents
+
+Kind = Literal["z", "w", "w+", "s", "noise"]
+KINDS: tuple[Kind, ...] = ("z", "w", "w+", "s", "noise")
+DRAWS = 4096  # z over which spreads are taken
+STYLE_DRAWS = 256  # z over which style channels' are
+
+
+@final
+@dataclass(frozen=True)
+class LatentSpace:
+    """Offsets of one batch's latents: (N, 1, D) for w, (N, L, D) for w+, (N, Z) for z, (N, 1, S) for s and noise.
+
+    Built by `around` or `from_nothing`. `reach` keeps every row of w within so many root mean square distances of the
+    mean of w: what lies farther out the generator has never been asked for.
+    """
+
+    generator: Generator
+    kind: Kind
+    w: Tensor  # (N, L, D), where the search begins
+    noise: tuple[Tensor, ...] | None = None  # maps (N or 1, 1, H, W), where the images have their own
+    z: Tensor | None = None  # (N, Z), of a search that begins at samples
+    spread: float = 1.0  # of w from its mean
+    reach: float | None = None
+    scales: tuple[Tensor, ...] = ()  # of style channels, a vector a layer
+    meter: Meter | None = None
+    unit: float = field(default=1.0, init=False)
+    pixels: bool = field(default=False, init=False)
+
+    @classmethod
+    def around(
+        cls,
+        generator: Generator,
+        latents: Latents,
+        kind: Kind,
+        *,
+        reach: float | None = None,
+        meter: Meter | None = None,
+    ) -> "LatentSpace":
+        """The space around inverted images.
+
+        Raises:
+            UnknownName: no such kind.
+            BadArgument: z, which an image has none of; weights of their own an image, which a batch cannot hold.
+        """
+        if kind not in KINDS:
+            raise UnknownName.among("latent space", kind, KINDS)
+        if kind == "z":
+            raise BadArgument("an image has no z of its own; search in w, w+ or s, or begin at samples.")
+        if latents.tuned is not None:
+            raise BadArgument("latents with tuned weights cannot be searched as a batch; invert without tuning.")
+        noise = None if latents.noise is None else tuple(latents.noise)
+        if kind == "noise" and noise is None:
+            noise = tuple(maps_of(generator))
+        scales = style_scales(generator) if kind == "s" else ()
+        return cls(generator, kind, latents.w.detach(), noise, None, spread(generator), reach, scales, meter)
+
+    @classmethod
+    def from_nothing(
+        cls, generator: Generator, rng: SampleRng, *, psi: float = 1.0, reach: float | None = None,
+        kind: Kind = "z", meter: Meter | None = None,
+    ) -> "LatentSpace":  # fmt: skip
+        """The space around samples, one drawn for each row of `rng`."""
+        z = rng.normal((generator.z_dim,)).to(generator.mean_w)
+        with torch.no_grad():
+            w = generator.mapping(z, psi=psi)
+        if kind == "z":
+            return cls(generator, kind, w, None, z, spread(generator), reach, (), meter)
+        made = Latents(w, None, w.new_zeros(len(w)), None)
+        return cls.around(generator, made, kind, reach=reach, meter=meter)
+
+    def take(self, index: Index) -> Self:
+        n = len(self.w)
+        noise = None if self.noise is None else tuple(m[index] if len(m) == n else m for m in self.noise)
+        return replace(self, w=self.w[index], noise=noise, z=None if self.z is None else self.z[index])
+
+    def start(self, originals: Tensor, rng: SampleRng) -> Tensor:
+        n = len(self.w)
+        if self.kind == "z":
+            assert self.z is not None
+            return torch.zeros_like(self.z)
+        if self.kind == "w+":
+            return torch.zeros_like(self.w)
+        if self.kind == "w":
+            return self.w.new_zeros(n, 1, self.w.shape[2])
+        if self.kind == "s":
+            return self.w.new_zeros(n, 1, sum(len(s) for s in self.scales))
+        return self.w.new_zeros(n, 1, sum(m[0].numel() for m in self.noise or ()))
+
+    def decode(self, coordinates: Tensor) -> Tensor:
+        """(N, C, H, W) in [0, 1]; the clamp lets gradients of pixels inside through."""
+        if self.meter is not None:
+            self.meter.generator_calls += len(coordinates)
+        return self._made(coordinates).clamp(0.0, 1.0)
+
+    def latents(self, coordinates: Tensor) -> Tensor:
+        """(N, L, D), of the kinds that move w."""
+        if self.kind == "z":
+            assert self.z is not None
+            return self.generator.mapping(self.z + coordinates)
+        return self.w + coordinates * self.spread if self.kind in ("w", "w+") else self.w
+
+    def clip(self, coordinates: Tensor) -> Tensor:
+        if self.reach is None or self.kind not in ("w", "w+"):
+            return coordinates
+        mean = self.generator.mean_w
+        away = self.w + coordinates * self.spread - mean
+        length = away.norm(dim=2, keepdim=True).clamp(min=1e-12)
+        # An inversion that already lies farther out may stay where it is.
+        limit = (self.w - mean).norm(dim=2, keepdim=True).clamp(min=self.reach * self.spread)
+        inside = (mean + away * (limit / length).clamp(max=1) - self.w) / self.spread
+        return inside.mean(1, keepdim=True) if self.kind == "w" else inside
+
+    def _made(self, coordinates: Tensor) -> Tensor:
+        generator: Any = self.generator
+        if self.kind == "s":
+            parts = coordinates[:, 0].split([len(s) for s in self.scales], dim=1)
+            with torch.no_grad():
+                styles = generator.styles(self.w)
+            moved = [s + part * scale for s, part, scale in zip(styles, parts, self.scales, strict=True)]
+            return generator.synthesis_from_styles(moved, **self._own_noise(self.noise))
+        if self.kind == "noise":
+            maps = self.noise or ()
+            parts = coordinates[:, 0].split([m[0].numel() for m in maps], dim=1)
+            moved = [m + part.reshape(len(part), *m.shape[1:]) for m, part in zip(maps, parts, strict=True)]
+            return generator.synthesis(self.w, noise=moved)
+        return generator.synthesis(self.latents(coordinates), **self._own_noise(self.noise))
+
+    def _own_noise(self, maps: Sequence[Tensor] | None) -> dict[str, Any]:
+        return {} if maps is None else {"noise": list(maps)}
+
+
+@torch.no_grad()
+def spread(generator: Generator) -> float:
+    """Root mean square distance of w from its mean, over fixed z (arXiv 1912.04958, appendix D: one number)."""
+    w = _samples(generator, DRAWS)[:, 0]
+    return float((w - generator.mean_w).square().sum(1).mean().sqrt())
+
+
+@torch.no_grad()
+def style_scales(generator: Any) -> tuple[Tensor, ...]:
+    """Standard deviation of every style channel over fixed z, a vector a layer (arXiv 2011.12799, section 3)."""
+    styles = generator.styles(_samples(generator, STYLE_DRAWS))
+    return tuple(s.flatten(1).std(0) for s in styles)
+
+
+def maps_of(generator: Any) -> list[Tensor]:
+    """The generator's constant noise maps, (1, 1, H, W) each.
+
+    Raises:
+        BadArgument: a generator without noise.
+    """
+    synthesis = getattr(generator, "synthesis", None)
+    convs = getattr(synthesis, "convs", None)
+    if convs is None:
+        raise BadArgument("this generator has no noise maps; search in z, w, w+ or s.")
+    return [layer.noise_const.detach()[None, None] for layer in convs()]
+
+
+def _samples(generator: Generator, count: int) -> Tensor:
+    """(count, L, D) of fixed z; classes in turn where there are any."""
+    z = torch.randn(count, generator.z_dim, generator=torch.Generator().manual_seed(0)).to(generator.mean_w)
+    c = torch.eye(generator.c_dim)[torch.arange(count) % generator.c_dim].to(z) if generator.c_dim else None
+    return generator.mapping(z, c)
