@@ -118,7 +118,7 @@ class Card(NamedTuple):
     """What stands beside every checkpoint (`NAME.json` beside `NAME.safetensors`)."""
 
     name: str
-    kind: str  # classifier | detector | autoencoder | perceptual | generator | encoder | vectors
+    kind: str  # classifier | detector | autoencoder | perceptual | generator | encoder | vectors | judge
     recipe: str
     args: Mapping[str, Scalar]
     seed: int

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from advgen.core.errors import BadArgument, UnknownName
 from advgen.generators.stylegan2.encoder import LatentEncoder
+from advgen.zoo.judges import PortraitResNet
 
 
 def small(channels: int = 1, size: int = 28, classes: int = 10) -> nn.Sequential:
@@ -256,6 +257,7 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "attribute-cnn": AttributeCNN,
     "denoising-autoencoder": DenoisingAutoencoder,
     "latent-encoder": LatentEncoder,
+    "portrait-resnet": PortraitResNet,
 }
 
 

@@ -1,0 +1,1 @@
+"""Edits of portraits, judged by networks that no method sees."""
