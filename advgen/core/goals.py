@@ -1,8 +1,10 @@
 """Goals: when an attack has succeeded, as a loss to minimise and a verdict, both (N,) over what the target says.
 
 The margin (Carlini & Wagner 2017, arXiv 1608.04644, objective f6) works for any number of logits, one included;
-cross-entropy is there for comparison with published runs. Where the target can reject an image, its alarm is added
-in clean standard deviations, and both terms are floored so that neither buys slack for the other.
+cross-entropy is there for comparison with published runs, and so is DLR, the margin divided by how far the first and
+third logit are apart (Croce & Hein 2020, arXiv 2003.01690, equations 6 and 7; three classes, targeted four). Where the
+target can reject an image, its alarm is added in clean standard deviations, and both terms are floored so that neither
+buys slack for the other.
 """
 
 from dataclasses import dataclass, replace
@@ -20,7 +22,9 @@ MARGIN_FLOOR = 1.0  # with an alarm: logits beyond the boundary after which only
 ALARM_FLOOR = 0.25  # clean standard deviations below the threshold after which only the margin counts
 
 Decision = Literal["argmax", "sign"]
-Objective = Literal["margin", "cross_entropy"]
+Objective = Literal["margin", "cross_entropy", "dlr"]
+OBJECTIVES = ("margin", "cross_entropy", "dlr")
+DLR_FLOOR = 1e-12  # of the denominator, as in the authors' code
 
 
 @final
@@ -41,7 +45,8 @@ class LogitGoal:
 
     def loss(self, outputs: Outputs) -> Tensor:
         """(N,), minimised; below zero exactly where the goal is reached (margin, no ties)."""
-        main = self._margin(outputs.logits) if self.objective == "margin" else self._cross_entropy(outputs.logits)
+        objectives = {"margin": self._margin, "cross_entropy": self._cross_entropy, "dlr": self._dlr}
+        main = objectives[self.objective](outputs.logits)
         if outputs.alarm is None:
             return main
         return main.clamp(min=-MARGIN_FLOOR) + outputs.alarm.clamp(min=-ALARM_FLOOR)
@@ -73,6 +78,12 @@ class LogitGoal:
             return -F.cross_entropy(logits, self.labels, reduction="none")
         return F.cross_entropy(logits, self.wanted, reduction="none")
 
+    def _dlr(self, logits: Tensor) -> Tensor:
+        if self.wanted is None:
+            highest = logits.topk(3, dim=1).values
+            return self._margin(logits) / (highest[:, 0] - highest[:, 2] + DLR_FLOOR)
+        return dlr_towards(logits, self.labels, self.wanted)
+
     def _signed(self, logits: Tensor) -> Tensor:
         """The logit that must change sign, times the sign it has to lose."""
         if self.name == "impersonate":
@@ -98,6 +109,13 @@ class LogitGoal:
         return torch.zeros_like(self.labels, dtype=torch.bool)
 
 
+def dlr_towards(logits: Tensor, labels: Tensor, wanted: Tensor) -> Tensor:
+    """(N,) targeted DLR, minimised: (z_y - z_t) / (z_1 - (z_3 + z_4) / 2), for four logits or more."""
+    gap = logits.gather(1, labels[:, None]) - logits.gather(1, wanted[:, None])
+    highest = logits.topk(4, dim=1).values
+    return gap[:, 0] / (highest[:, 0] - (highest[:, 2] + highest[:, 3]) / 2 + DLR_FLOOR)
+
+
 def make_goal(
     name: str,
     labels: Tensor,
@@ -115,8 +133,14 @@ def make_goal(
     """
     if name not in GOALS:
         raise UnknownName.among("goal", name, GOALS)
-    if objective not in ("margin", "cross_entropy"):
-        raise UnknownName.among("objective", objective, ("margin", "cross_entropy"))
+    if objective not in OBJECTIVES:
+        raise UnknownName.among("objective", objective, OBJECTIVES)
+    least = 3 if wanted is None else 4
+    if objective == "dlr" and (decision == "sign" or classes < least):
+        raise BadArgument(
+            f"the objective 'dlr' divides by a difference of logits and needs {least} of them, and this target "
+            f"{'decides by sign' if decision == 'sign' else f'has {classes}'}; use 'margin'."
+        )
     if name in ("targeted", "impersonate") and wanted is None:
         raise BadArgument(f"the goal {name!r} needs the wanted class of each image, and none was given.")
     if name in ("untargeted", "pass-as-real", "evade-identity"):

@@ -1,0 +1,49 @@
+"""The engine: a goal, a budget, a search space and an optimiser are four independent parts, joined by one loop.
+
+An attack assembles pieces (space, budget, goal, step rule, gradient rules) and calls `descend`, or `descend_adaptively`
+for APGD's schedule. The loss is summed over the batch, never averaged, so that a sample's gradient does not depend on
+its neighbours; gradients go to the search variable only. Best-so-far ranks by (inside the budget, goal reached, loss).
+"""
+
+from advgen.attacks.engine._adaptive import descend_adaptively
+from advgen.attacks.engine._descent import descend, random_start, with_restarts
+from advgen.attacks.engine._goals import Towards, likeliest_rivals, with_objective
+from advgen.attacks.engine._gradients import Blurred, GradientRule, Momentum, Resized, Scaled, SlopeAt, Variance
+from advgen.attacks.engine._prepared import Fast, prepare
+from advgen.attacks.engine._problem import Attempt, Found, Problem, Stop, ask, slope_of
+from advgen.attacks.engine._projections import onto_l1_and_box
+from advgen.attacks.engine._schedules import checkpoints
+from advgen.attacks.engine._steps import Adam, Normalised, Sign, Sparse, StepRule, steepest
+
+__all__ = [
+    "Adam",
+    "Attempt",
+    "Blurred",
+    "Fast",
+    "Found",
+    "GradientRule",
+    "Momentum",
+    "Normalised",
+    "Problem",
+    "Resized",
+    "Scaled",
+    "Sign",
+    "SlopeAt",
+    "Sparse",
+    "StepRule",
+    "Stop",
+    "Towards",
+    "Variance",
+    "ask",
+    "checkpoints",
+    "descend",
+    "descend_adaptively",
+    "likeliest_rivals",
+    "onto_l1_and_box",
+    "prepare",
+    "random_start",
+    "slope_of",
+    "steepest",
+    "with_objective",
+    "with_restarts",
+]

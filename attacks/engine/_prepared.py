@@ -1,0 +1,82 @@
+"""A target made ready for a search: BatchNorm folded into convolutions, channels-last, on request bfloat16.
+
+The copy is for the search alone; verdicts are the raw target's. A target that is no plain network of ours (a defended
+pipeline, a random one, a network that torch.fx cannot trace) keeps the parts that cannot be prepared as they are.
+"""
+
+import copy
+from typing import Literal, final
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from advgen.core.targets import ModuleTarget
+from advgen.core.types import Target
+
+Fast = Literal["no", "float32", "bfloat16"]
+
+
+def prepare(target: Target, fast: Fast, *, compiled: bool = False) -> Target:
+    """`target` for a search in `fast` precision: "no" = itself, as is every target that is not one network.
+
+    `compiled` hands the copy to torch.compile: worth its minute for thousands of images only.
+    """
+    if fast == "no" or not isinstance(target, ModuleTarget) or target.stochastic or not target.differentiable:
+        return target
+    network = folded(target.network)
+    network = network.to(memory_format=torch.channels_last).requires_grad_(False)
+    if fast == "bfloat16":
+        network = network.to(torch.bfloat16)
+    reader = _Reader(network, torch.bfloat16 if fast == "bfloat16" else torch.float32)
+    return ModuleTarget(
+        torch.compile(reader) if compiled else reader,  # type: ignore[arg-type]
+        target.classes,
+        target.image_shape,
+        decision=target.decision,
+        mean=target.mean,
+        std=target.std,
+    )
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """A copy in eval mode in which each BatchNorm that follows a convolution is part of it, and ReLUs are in place.
+
+    A network whose forward cannot be traced is copied as it is: what is returned computes the same in any case.
+    """
+    plain = copy.deepcopy(network).eval()
+    try:
+        traced = fx.symbolic_trace(plain)
+    except Exception:
+        # Control flow that hangs on values: the many reasons that tracing may fail for are not worth telling apart.
+        return plain
+    modules = dict(traced.named_modules())
+    for node in list(traced.graph.nodes):
+        if node.op != "call_module" or not isinstance(modules[node.target], nn.BatchNorm2d):
+            continue
+        (before,) = node.all_input_nodes
+        if before.op != "call_module" or not isinstance(modules[before.target], nn.Conv2d) or len(before.users) > 1:
+            continue
+        joined = fuse_conv_bn_eval(modules[before.target], modules[node.target])
+        modules[before.target] = joined
+        traced.set_submodule(str(before.target), joined)
+        node.replace_all_uses_with(before)
+        traced.graph.erase_node(node)
+    traced.delete_all_unused_submodules()
+    traced.recompile()
+    return traced
+
+
+@final
+class _Reader(nn.Module):
+    """Images to channels-last in the network's precision, and its logits back to float32."""
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network = network
+        self.dtype = dtype
+
+    def forward(self, images: Tensor) -> Tensor:
+        seen = images.to(self.dtype, memory_format=torch.channels_last)
+        logits: Tensor = self.network(seen)
+        return logits.to(torch.float32)

@@ -1,0 +1,1 @@
+"""Attacks bounded by a learned distance."""
