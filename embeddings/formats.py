@@ -11,6 +11,7 @@ from typing import IO, Any, Literal
 
 import numpy as np
 
+from advgen.core import checkpoints
 from advgen.core.checkpoints import read_card
 from advgen.core.errors import BadArgument, BadFile, MissingFile
 from advgen.core.files import sha256, write_atomically
@@ -28,8 +29,6 @@ def save(path: Path, vectors: Vectors, card: Card, *, half: bool = False) -> Car
     """
     import torch
 
-    from advgen.core import checkpoints
-
     _refuse_words_with(("\n",), vectors)
     with np.errstate(over="ignore"):  # refused below
         matrix = np.array(vectors.matrix, dtype=np.float16 if half else np.float32, order="C")
@@ -40,6 +39,18 @@ def save(path: Path, vectors: Vectors, card: Card, *, half: bool = False) -> Car
     if vectors.counts is not None:
         tensors["counts"] = torch.from_numpy(np.array(vectors.counts))
     return checkpoints.save(path, tensors, card)
+
+
+def find(ref: str) -> Path:
+    """The file of a reference: a path as it is, a plain name (`wikipedia_glove`) where weights are looked for.
+
+    Raises:
+        MissingFile: no weights of that name.
+    """
+    if "/" in ref or Path(ref).suffix or Path(ref).is_file():
+        return Path(ref).expanduser()
+    remedy = "Take a name of `advgen list weights`, train vectors with `advgen embed train`, or give a file's path."
+    return checkpoints.find(ref, remedy=remedy)
 
 
 def load(path: Path, *, most_frequent: int | None = None, mapped: bool = False) -> Vectors:

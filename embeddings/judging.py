@@ -5,7 +5,7 @@ unit vectors, and known when all of them are.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +57,25 @@ class Analogies(NamedTuple):
     sections: tuple[Section, ...]
     total: Section
     unknown: tuple[str, ...]
+
+
+def scores(
+    vectors: Vectors,
+    pair_sets: Mapping[str, Sequence[Pair]],
+    question_sets: Mapping[str, Mapping[str, Sequence[Question]]],
+) -> dict[str, dict[str, Any]]:
+    """For a card: each set's value and interval, beside how many of its pairs or questions are known."""
+    told: dict[str, dict[str, Any]] = {}
+    for name, pairs in pair_sets.items():
+        found = similarity(vectors, pairs)
+        interval = None if found.low is None or found.high is None else [round(found.low, 3), round(found.high, 3)]
+        value = None if found.spearman is None else round(found.spearman, 3)
+        told[name] = {"value": value, "interval": interval, "n": found.n, "of": found.pairs}
+    for name, sections in question_sets.items():
+        total = analogies(vectors, sections).total
+        value = None if total.accuracy is None else round(total.accuracy, 3)
+        told[name] = {"value": value, "n": total.n, "of": total.questions}
+    return told
 
 
 def similarity(vectors: Vectors, pairs: Sequence[Pair], *, resamples: int = 1000, seed: int = 0) -> Similarity:

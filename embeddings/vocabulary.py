@@ -2,7 +2,7 @@
 
 import heapq
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack
 from itertools import groupby
 from operator import itemgetter
@@ -27,8 +27,12 @@ class Vocabulary(NamedTuple):
     counts: NDArray[np.int64]
 
 
-def count_words(tokens: Path, *, min_count: int = 5, max_words: int | None = None) -> Vocabulary:
+def count_words(
+    tokens: Path, *, min_count: int = 5, max_words: int | None = None, keep: Collection[str] = ()
+) -> Vocabulary:
     """The words of a file of tokens that occur at least `min_count` times, at most `max_words` of them.
+
+    Words of `keep` that occur `min_count` times are there besides, whatever their rank.
 
     Raises:
         BadArgument: no word is left.
@@ -36,15 +40,18 @@ def count_words(tokens: Path, *, min_count: int = 5, max_words: int | None = Non
     if min_count < 1:
         raise BadArgument(f"min_count must be at least 1, got {min_count}.")
     different = most = 0
+    asked, named = frozenset(keep), set[tuple[int, str]]()
 
     def kept() -> Iterator[tuple[int, str]]:
         nonlocal different, most
         for word, n in _counted(tokens):
             different, most = different + 1, max(most, n)
             if n >= min_count:
+                if word in asked:
+                    named.add((-n, word))
                 yield -n, word
 
-    falling = sorted(kept()) if max_words is None else heapq.nsmallest(max_words, kept())
+    falling = sorted(kept()) if max_words is None else sorted({*heapq.nsmallest(max_words, kept()), *named})
     if not falling:
         raise BadArgument(
             f"min_count {min_count} leaves no word of {different:,} in the vocabulary; "

@@ -27,7 +27,8 @@ class Word2Vec:
     hierarchical: bool = False
     subsample: float = 1e-3  # words more frequent than this are thinned out; 0 = never
     min_count: int = 5
-    max_words: int | None = None
+    max_words: int | None = None  # size of the vocabulary, None = all
+    keep: tuple[str, ...] = ()  # words that max_words does not leave out, if they occur min_count times
     seed: int = 0
     workers: int = 1
 

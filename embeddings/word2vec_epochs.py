@@ -48,7 +48,7 @@ def train(
     With one worker it ends in the same vectors as an undisturbed one. `each_epoch` is called with a copy of the vectors
     at the end of each pass.
     """
-    vocabulary = count_words(tokens.path, min_count=method.min_count, max_words=method.max_words)
+    vocabulary = count_words(tokens.path, min_count=method.min_count, max_words=method.max_words, keep=method.keep)
     tell(f"vocabulary: {len(vocabulary.words):,} words")
     model = _model(method, vocabulary, tokens)
     rows = [model.wv.key_to_index[word] for word in vocabulary.words]  # gensim orders equal counts otherwise

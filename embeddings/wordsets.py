@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from advgen.core.errors import BadFile, MissingFile
+from advgen.embeddings.corpora.excerpts import in_gensim
 
 Question = tuple[str, str, str, str]  # a is to b as c is to d
+EMBEDDED_PAIRS = {"WordSim-353": "wordsim353.tsv", "SimLex-999": "simlex999.txt"}  # in gensim's test data
+EMBEDDED_QUESTIONS = {"Google analogies": "questions-words.txt"}
 _MSR = ["word1", "word2", "word3", "target"]
 
 
@@ -14,6 +17,16 @@ class Pair(NamedTuple):
     one: str
     other: str
     score: float
+
+
+def embedded() -> tuple[dict[str, list[Pair]], dict[str, dict[str, list[Question]]]]:
+    """The pairs and the analogies that come with the installed gensim package, by name.
+
+    Raises:
+        MissingFile: that package has no test data.
+    """
+    pairs = {name: read_pairs(in_gensim(file)) for name, file in EMBEDDED_PAIRS.items()}
+    return pairs, {name: read_analogies(in_gensim(file)) for name, file in EMBEDDED_QUESTIONS.items()}
 
 
 def read_pairs(path: Path) -> list[Pair]:

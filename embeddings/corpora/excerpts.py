@@ -19,10 +19,19 @@ def wikipedia_excerpt() -> Path:
     Raises:
         MissingFile: that package has no test data.
     """
+    return in_gensim(IN_GENSIM)
+
+
+def in_gensim(name: str) -> Path:
+    """A file of the installed gensim package's test data.
+
+    Raises:
+        MissingFile: that package has none.
+    """
     spec = find_spec("gensim")
-    path = Path(spec.origin).parent / "test" / "test_data" / IN_GENSIM if spec and spec.origin else None
+    path = Path(spec.origin).parent / "test" / "test_data" / name if spec and spec.origin else None
     if path is None or not path.is_file():
-        raise MissingFile(f"the embedded excerpt {IN_GENSIM} is part of the gensim package; pip install gensim.")
+        raise MissingFile(f"{name} is part of the gensim package's test data; pip install gensim.")
     return path
 
 

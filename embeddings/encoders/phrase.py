@@ -112,7 +112,7 @@ class Phrase:
             vectors = self.vectors if self.most_frequent is None else self.vectors.most_frequent(self.most_frequent)
             where, rule = "vectors in memory", None
         else:
-            path = _file(self.vectors)
+            path = formats.find(self.vectors)
             vectors = formats.load(path, most_frequent=self.most_frequent)
             where, rule = str(path), _stored_rule(path)
         tokeniser, cut = _tokeniser(vectors, rule)
@@ -181,13 +181,6 @@ class Phrase:
             raise BadArgument(f"the vectors of {shown(text)} {what}; use other words.")
         unit: NDArray[np.float32] = (mean / length).astype(np.float32)
         return unit
-
-
-def _file(ref: str) -> Path:
-    """A path as it is; a plain name where weights are looked for."""
-    if "/" in ref or Path(ref).suffix:
-        return Path(ref).expanduser()
-    return checkpoints.find(ref, remedy="Train vectors with `advgen embed train`, or give the path of a file.")
 
 
 def _stored_rule(path: Path) -> str | None:

@@ -42,6 +42,7 @@ class GloVe:
     x_max: float | None = None  # None: 10 for under a billion words of corpus, else 100
     min_count: int = 5
     max_words: int | None = None  # size of the vocabulary, None = all
+    keep: tuple[str, ...] = ()  # words that max_words does not leave out, if they occur min_count times
     symmetric: bool = True  # False counts the words to the left only
     program_bias: bool = False  # biases without rate and clipping, as the reference program moves them
     seed: int = 0
@@ -69,7 +70,7 @@ class GloVe:
         """Vectors from `tokens`; a killed training goes on from `folder` at its last finished epoch."""
         work = folder / f"glove-{self._key(tokens)}"
         work.mkdir(parents=True, exist_ok=True)
-        vocabulary = count_words(tokens.path, min_count=self.min_count, max_words=self.max_words)
+        vocabulary = count_words(tokens.path, min_count=self.min_count, max_words=self.max_words, keep=self.keep)
         size, x_max = len(vocabulary.words), self.chosen_x_max(tokens.words)
         tell(f"vocabulary: {size:,} words")
         ids = write_ids(tokens.path, vocabulary, work / "ids")

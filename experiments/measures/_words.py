@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +11,7 @@ from scipy.stats import rankdata
 
 from advgen.core.checkpoints import data_home
 from advgen.core.errors import BadArgument, MissingFile
-from advgen.embeddings.corpora.excerpts import wikipedia_excerpt
+from advgen.embeddings.corpora.excerpts import pubmed_excerpt, wikipedia_excerpt
 from advgen.embeddings.corpora.source import Corpus
 from advgen.embeddings.corpora.text import PlainText
 from advgen.embeddings.corpora.tokeniser import Tokeniser
@@ -22,22 +23,70 @@ from advgen.experiments.data._files import cache_folder
 from advgen.experiments.measured import Reading
 
 EXCERPT = "excerpt"
-SETS = {"WordSim-353": "EN-WS-353-ALL.txt", "MEN": "EN-MEN-TR-3k.txt"}  # files of text/wordsets/general
+PUBMED_EXCERPT = "pubmed-excerpt"
 
 
-def tokens_of(text: str, count: int) -> Tokens:
-    """The first `count` words of "excerpt" (a Wikipedia dump that gensim brings) or of a file below the data's text/.
+class Text(NamedTuple):
+    """A corpus by name: its files below the data's text/, and on which terms they may be used."""
+
+    files: tuple[str, ...]
+    licence: str
+
+
+TEXTS = {
+    "wikipedia": Text(
+        ("wikipedia/enwiki_2018_p12-p30302_every3rd.txt.xz",),
+        "trained on text of Wikipedia's authors (CC BY-SA 3.0 and GFDL), every third article of 2018's first 15,044",
+    ),
+    # Without OHSUMED (no commercial use) and the Hallmarks of Cancer (GPL).
+    "pubmed": Text(
+        (
+            "pubmed/cohen2006_drug_reviews.txt.xz",
+            "pubmed/screening_proton_beam.txt.xz",
+            "pubmed/screening_micro_nutrients.txt.xz",
+            "pubmed/screening_copd.txt.xz",
+            "pubmed/pubmedqa_labeled.txt.xz",
+        ),
+        "trained on PubMed abstracts, courtesy of the U.S. National Library of Medicine, which may be under their "
+        "publishers' copyright (PubMedQA: MIT)",
+    ),
+}
+# Files of text/wordsets.
+SETS = {
+    "WordSim-353": "general/EN-WS-353-ALL.txt",
+    "MEN": "general/EN-MEN-TR-3k.txt",
+    "SimLex-999": "general/EN-SIMLEX-999.txt",
+    "UMNSRS similarity": "biomedical/UMNSRS-sim.txt",
+    "UMNSRS relatedness": "biomedical/UMNSRS-rel.txt",
+    "Bio-SimLex": "biomedical/Bio-SimLex.txt",
+    "MayoSRS": "biomedical/MayoSRS.txt",
+}
+GENERAL, BIOMEDICAL = ("WordSim-353", "MEN", "SimLex-999"), ("UMNSRS similarity", "UMNSRS relatedness", "Bio-SimLex")
+
+
+def tokens_of(text: str, count: int | None = None) -> Tokens:
+    """The first `count` words of a text, or all of it, kept in the cache.
+
+    `text` is "excerpt" (a Wikipedia dump that gensim brings), "pubmed-excerpt", a name of TEXTS, or a file below the
+    data's text/.
 
     Raises:
         MissingFile: it is not there; says where it belongs.
     """
-    corpus: Corpus = Wikipedia([wikipedia_excerpt()]) if text == EXCERPT else PlainText([_file(text)])
-    return tokenise(corpus, Tokeniser(), cache_folder() / "tokens", limit=count)
+    return tokenise(_corpus(text), Tokeniser(), cache_folder() / "tokens", limit=count)
+
+
+def _corpus(text: str) -> Corpus:
+    if text == EXCERPT:
+        return Wikipedia([wikipedia_excerpt()])
+    if text == PUBMED_EXCERPT:
+        return PlainText([pubmed_excerpt()])
+    return PlainText([_file(file) for file in (TEXTS[text].files if text in TEXTS else (text,))])
 
 
 def set_file(name: str) -> Path | None:
     """The file of a word set; WordSim-353 comes with gensim, others may be missing."""
-    there = data_home() / "text" / "wordsets" / "general" / SETS[name]
+    there = data_home() / "text" / "wordsets" / SETS[name]
     if there.is_file():
         return there
     if name == "WordSim-353":
@@ -122,6 +171,6 @@ def _file(text: str) -> Path:
     if not path.is_file():
         raise MissingFile(
             f"there is no text {text!r} in {data_home() / 'text'}: put it there or name another folder in ADVGEN_DATA, "
-            f"or take the text {EXCERPT!r}."
+            f"or take the text {EXCERPT!r} or {PUBMED_EXCERPT!r}."
         )
     return path

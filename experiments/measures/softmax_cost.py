@@ -26,7 +26,9 @@ from advgen.embeddings.vectors import Vectors
 from advgen.embeddings.vocabulary import Vocabulary, count_words
 from advgen.embeddings.word2vec import Word2Vec
 from advgen.experiments.measured import Curve, Measured, Reading
-from advgen.experiments.measures._words import SETS, judged, read_set, set_file, tokens_of
+from advgen.experiments.measures._words import judged, read_set, set_file, tokens_of
+
+SIMILARITY = ("WordSim-353", "MEN")
 
 
 @final
@@ -81,13 +83,13 @@ class SoftmaxCost:
             raise BadArgument(f"tokens must be at least 1,000, got {self.tokens}.")
 
     def inputs(self) -> Mapping[str, str]:
-        files = {name: path for name in SETS if (path := set_file(name)) is not None}
+        files = {name: path for name in SIMILARITY if (path := set_file(name)) is not None}
         return {"text": self._tokens().hash, **{name: sha256(path) for name, path in files.items()}}
 
     def run(self, *, seed: int, device: torch.device, meter: Meter, out: Path) -> Measured:
         tokens = self._tokens()
         vocabulary = count_words(tokens.path, min_count=self.min_count, max_words=self.words)
-        pairs = {name: read_set(name) for name in SETS}
+        pairs = {name: read_set(name) for name in SIMILARITY}
         clock, passes = _Clock(), list[_Pass]()
         last: list[Vectors] = []
 

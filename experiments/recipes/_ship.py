@@ -1,8 +1,7 @@
 """Trains the shipped weights again: `python -m advgen.experiments.recipes._ship [NAME ...]`, all of them without names.
 
-On the same machine with one thread the files come out byte by byte the same. Each card says what its training cost:
-together 37 minutes on two cores that were shared with much other work. `perceptual_embedded` needs the pictures and
-the SqueezeNet file in `ADVGEN_DATA`.
+On the same machine with one thread the files come out byte by byte the same. Each card says what its training cost.
+`perceptual_embedded` needs the pictures and the SqueezeNet file in `ADVGEN_DATA`.
 """
 
 import sys
@@ -63,6 +62,13 @@ SHIPPED: Mapping[str, Shipped] = {
         "stylegan2_encoder",
         {"name": "stylegan2_avatars_64_encoder", "images": 4096, "epochs": 4, "net": "squeeze"},
     ),
+    # Need the text in `ADVGEN_DATA`.
+    **{
+        f"{text}_{method.replace('-', '_')}": Shipped(
+            "word_vectors", {"text": text, "method": method, "epochs": epochs}
+        )
+        for text, method, epochs in (("wikipedia", "glove", 20),)
+    },
 }
 
 

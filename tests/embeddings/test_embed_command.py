@@ -58,6 +58,34 @@ def test_vectors_are_written_in_the_format_of_the_name(suffix: str, tokens: Toke
     np.testing.assert_array_equal(formats.load(out).matrix, formats.load(trained).matrix)
 
 
+def test_training_judges_and_draws_in_one_command(
+    tokens: Tokens, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "keep.txt").write_text("W5\nzebra\n")
+    out, page = tmp_path / "half.safetensors", tmp_path / "map.html"
+    given = ["--out", str(out), "--half", "--evaluate", "--plot", str(page), "--plot", str(tmp_path / "map.png")]
+    given += ["--max-words", "30", "--keep", str(tmp_path / "keep.txt")]
+    printed = said(capsys, "train", "text", str(tokens.path), *SMALL, *given, code=0)
+    result = json.loads(printed[printed.index("{") :])
+    # The vocabulary is of w0 to w119: no word of the sets, which is said and not scored.
+    assert result["scores"]["WordSim-353"] == {"value": None, "interval": None, "n": 0, "of": 353}
+    assert result["scores"]["Google analogies"] == {"value": None, "n": 0, "of": 19_544}
+    vectors, card = formats.load(out), read_card(out)
+    assert "w5" in vectors
+    assert len(vectors) in (30, 31)
+    assert card.args["keep"] == "w5 zebra"
+    assert card.metrics["scores"] == result["scores"]
+    assert out.stat().st_size < 4 * vectors.matrix.size + 3000
+    assert "from 24,000 tokens" in page.read_text(encoding="utf-8")
+    assert (tmp_path / "map.png").stat().st_size > 1000
+
+
+def test_shipped_vectors_answer_to_their_name(capsys: pytest.CaptureFixture[str]) -> None:
+    found = json.loads(said(capsys, "nearest", "wikipedia_glove", "lipstick", "green", "-n", "3", "--json", code=0))
+    assert {len(near) for near in found.values()} == {3}
+    assert {"blue", "red", "yellow"} & {n["word"] for n in found["green"]}
+
+
 def test_evaluation_has_coverage_beside_every_number(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -200,7 +228,11 @@ def test_words_are_drawn_as_pictures_and_as_a_page(
         (["compare", "{trained}", "{trained}", "-n", "500"], "share 120 words; more than 500 are needed"),
         (["convert", "{trained}", "{tmp}/x.npy"], "OUT must end in"),
         (["convert", "{trained}", "{tmp}/x.vec", "--half"], "--half belongs to .safetensors"),
-        (["plot", "{trained}", "--out", "{tmp}/x.pdf"], "--out must end in .html, .png or .svg"),
+        (["plot", "{trained}", "--out", "{tmp}/x.pdf"], "must end in .html, .png or .svg"),
+        (["train", "excerpt", "--out", "{tmp}/x.bin", "--half"], "--half belongs to .safetensors"),
+        (["train", "excerpt", "--out", "{tmp}/x.bin", "--plot", "{tmp}/x.pdf"], "must end in .html, .png or .svg"),
+        (["train", "excerpt", "--out", "{tmp}/x.bin", "--keep", "{word}"], "give both, or neither"),
+        (["nearest", "wikipedia_glov", "king"], "advgen list weights"),
         (["plot", "{trained}", "--out", "{tmp}/x.png", "--around", "zebra"], "unknown word 'zebra'"),
         (["plot", "{trained}", "--out", "{tmp}/x.png", "--around", "w0", "--words", "{word}"], "give one of them"),
         (["plot", "{trained}", "--out", "{tmp}/x.png", "--words", "{word}"], "1 words make no map"),

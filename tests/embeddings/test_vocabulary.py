@@ -27,6 +27,12 @@ def test_counts_are_exact_whatever_is_held(
     assert [p.name for p in tmp_path.iterdir()] == ["tokens"]
 
 
+def test_named_words_stay_beside_the_most_frequent(tmp_path: Path) -> None:
+    (tmp_path / "tokens").write_text("a a a a b b b c c d d e\n")
+    found = count_words(tmp_path / "tokens", min_count=2, max_words=2, keep=("d", "a", "e", "z"))
+    assert list(zip(found.words, found.counts.tolist())) == [("a", 4), ("b", 3), ("d", 2)]
+
+
 def test_a_count_that_leaves_nothing_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "tokens").write_text("a a a b\n")
     with pytest.raises(BadArgument, match=r"min_count 9 leaves no word of 2 .* occurs 3 times, give --min-count 1 or"):

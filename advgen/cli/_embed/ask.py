@@ -5,13 +5,13 @@ from pathlib import Path
 import click
 
 from advgen.cli._embed.options import (
-    file_type,
     mapped_option,
     method_option,
     most_frequent_option,
     number_option,
     tell_rare,
     told,
+    vectors_type,
 )
 from advgen.cli._options import examples, json_option, print_json, print_table
 
@@ -22,7 +22,7 @@ from advgen.cli._options import examples, json_option, print_json, print_table
         "advgen embed nearest wiki.safetensors king queen", "advgen embed nearest glove.6B.100d.txt insulin -n 5 --json"
     ),
 )
-@click.argument("file", type=file_type)
+@click.argument("file", type=vectors_type)
 @click.argument("words", nargs=-1, required=True)
 @number_option
 @most_frequent_option
@@ -53,7 +53,7 @@ def nearest(
         "advgen embed analogy wiki.safetensors france paris italy --method 3CosMul -n 3",
     ),
 )
-@click.argument("file", type=file_type)
+@click.argument("file", type=vectors_type)
 @click.argument("a")
 @click.argument("b")
 @click.argument("c")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from advgen.cli._embed.options import file_type, named, names_of, number_option, rho, told
+from advgen.cli._embed.options import file_type, named, names_of, number_option, rho, told, vectors_type
 from advgen.cli._options import examples, json_option, print_json, print_pairs, print_table, seed_option
 
 if TYPE_CHECKING:
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
         "--other-again pubmed-1.safetensors",
     ),
 )
-@click.argument("one", type=file_type)
-@click.argument("other", type=file_type)
-@click.option("--one-again", multiple=True, type=file_type, help="ONE trained again (seed or text): its noise floor.")
-@click.option("--other-again", multiple=True, type=file_type, help="OTHER trained again: its noise floor.")
+@click.argument("one", type=vectors_type)
+@click.argument("other", type=vectors_type)
+@click.option("--one-again", multiple=True, type=vectors_type, help="ONE trained again (seed, text): its noise floor.")
+@click.option("--other-again", multiple=True, type=vectors_type, help="OTHER trained again: its noise floor.")
 @click.option("--pairs", multiple=True, type=file_type, help="Word pairs; both are judged on those that both know.")
 @click.option("--translations", type=file_type, help="A word of ONE and of OTHER a line, to align two languages by.")
 @click.option("--frequent", type=click.IntRange(1), default=1000, show_default=True, help="Words asked for neighbours.")

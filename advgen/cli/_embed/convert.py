@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from advgen.cli._embed.options import file_type, most_frequent_option, told
+from advgen.cli._embed.options import file_type, most_frequent_option, told, vectors_type
 from advgen.cli._options import examples
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ FORMATS = {".vec": "word2vec-text", ".bin": "word2vec-binary", ".txt": "glove"}
         "advgen embed convert wiki.safetensors wiki.vec --most-frequent 100000",
     ),
 )
-@click.argument("file", type=file_type)
+@click.argument("file", type=vectors_type)
 @click.argument("out", type=file_type)
 @click.option("--half", is_flag=True, help=".safetensors: 16 bits a number, half the size.")
 @most_frequent_option
@@ -41,7 +41,10 @@ def convert(file: Path, out: Path, most_frequent: int | None, *, half: bool) -> 
     vectors = formats.load(file, most_frequent=most_frequent)
     click.echo(told(file, vectors), err=True)
     if out.suffix == ".safetensors":
-        formats.save(out, vectors, _card(file, out, vectors), half=half)
+        card = _card(file, out, vectors)
+        if most_frequent:
+            card = card._replace(args={**card.args, "most_frequent": most_frequent})
+        formats.save(out, vectors, card, half=half)
     else:
         formats.export(out, vectors, FORMATS[out.suffix])  # type: ignore[arg-type]
     click.echo(str(out))

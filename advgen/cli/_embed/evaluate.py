@@ -16,12 +16,14 @@ from advgen.cli._embed.options import (
     rho,
     tokens_of,
     told,
+    vectors_type,
 )
 from advgen.cli._options import examples, json_option, print_json, print_table
 
 if TYPE_CHECKING:
     from advgen.embeddings.coverage import Occurrences
     from advgen.embeddings.judging import Analogies, Section, Similarity
+    from advgen.embeddings.vectors import Vectors
 
 
 @click.command(
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
         "advgen embed evaluate wiki.safetensors pubmed.safetensors --vocabulary words.txt --json",
     ),
 )
-@click.argument("files", nargs=-1, type=file_type)
+@click.argument("files", nargs=-1, type=vectors_type)
 @click.option("--pairs", multiple=True, type=file_type, help="Word pairs with people's scores; may be repeated.")
 @click.option("--analogies", multiple=True, type=file_type, help="Questions of four words; may be repeated.")
 @click.option("--vocabulary", type=file_type, help="Words, one a line: how often each occurs in each corpus.")
@@ -74,7 +76,7 @@ def evaluate(
             n: judging.analogies(vectors, sections, method=method)  # type: ignore[arg-type]
             for n, sections in zip(names_of(analogies), question_sets)
         }
-        counted[name] = coverage.in_vectors(vectors, asked, least=None if most_frequent else _least(file))
+        counted[name] = coverage.in_vectors(vectors, asked, least=_least(file, vectors, most_frequent))
         results[str(file)] = {
             "words": len(vectors),
             "tokens": tokens_of(file),
@@ -94,13 +96,19 @@ def evaluate(
         _print_occurrences(asked, counted)
 
 
-def _least(file: Path) -> int | None:
-    """How often a word had to occur to get a vector, where the card says so and no other limit stood."""
+def _least(file: Path, vectors: "Vectors", most_frequent: int | None) -> int | None:
+    """How often a word had to occur to be sure of a vector, as far as the card tells.
+
+    A limit on the vocabulary may have been lifted for rarer words, so it is the count at the limit that says it.
+    """
     from advgen.core.checkpoints import read_card
 
     args = read_card(file).args if file.suffix == ".safetensors" else {}
+    limits = [n for n in (*map(args.get, ("max_words", "words", "most_frequent")), most_frequent) if isinstance(n, int)]
+    if limits and vectors.counts is not None and min(limits) <= len(vectors):
+        return int(vectors.counts[min(limits) - 1]) + 1
     least = args.get("min_count")
-    return least if isinstance(least, int) and args.get("max_words") is None else None
+    return least if isinstance(least, int) else None
 
 
 def _analogies_dict(result: "Analogies") -> dict[str, Any]:

@@ -10,7 +10,20 @@ if TYPE_CHECKING:
     from advgen.embeddings.judging import Difference, Similarity
     from advgen.embeddings.vectors import Vectors
 
+
+class _VectorsType(click.ParamType):
+    """A file of vectors, or the name of shipped ones."""
+
+    name = "vectors"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        from advgen.embeddings.formats import find
+
+        return value if isinstance(value, Path) else find(str(value))
+
+
 file_type = click.Path(path_type=Path)
+vectors_type = _VectorsType()
 most_frequent_option = click.option(
     "--most-frequent", type=click.IntRange(1), help="Use only the first so many words of the vectors."
 )

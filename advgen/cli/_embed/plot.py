@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from advgen.cli._embed.options import file_type, mapped_option, named, tell_rare, told
+from advgen.cli._embed.options import file_type, mapped_option, named, tell_rare, told, vectors_type
 from advgen.cli._options import examples, seed_option
 
 if TYPE_CHECKING:
     from advgen.embeddings.drawing.caption import Drawing
     from advgen.embeddings.vectors import Vectors
 
+DRAWN, SKIPPED = 500, 100  # words of a map where nothing else is said, and the very first that it leaves out
 MOST_GROUPS = 8  # that colours and markers tell apart
 
 
@@ -24,7 +25,7 @@ MOST_GROUPS = 8  # that colours and markers tell apart
         "advgen embed plot wiki.safetensors --analogy france paris italy rome --out capitals.png",
     ),
 )
-@click.argument("file", type=file_type)
+@click.argument("file", type=vectors_type)
 @click.option("--out", multiple=True, required=True, type=file_type, help=".html, .png or .svg; may be repeated.")
 @click.option("--frequent", type=click.IntRange(3), default=500, show_default=True, help="The most frequent words.")
 @click.option("--skip", type=click.IntRange(0), default=0, help="Without so many of the very first (the, of, and).")
@@ -57,10 +58,9 @@ def plot(
     """
     from advgen.core.errors import BadArgument
     from advgen.embeddings import formats
-    from advgen.embeddings.drawing.page import page
-    from advgen.embeddings.drawing.picture import picture
 
-    _refuse(out, {"--words": words, "--around": around, "--analogy": analogy, "--analogies": analogies})
+    refuse_names(out)
+    _refuse_sources({"--words": words, "--around": around, "--analogy": analogy, "--analogies": analogies})
     if section and not analogies:
         raise BadArgument("--section belongs to --analogies; name the file.")
     if (analogy or analogies) and (method == "t-sne" or perplexity):
@@ -73,7 +73,22 @@ def plot(
     else:
         chosen, about = _chosen(vectors, words, around, each=each, frequent=frequent, skip=skip)
         drawing = _map(vectors, chosen, about, method=method or "t-sne", seed=seed, perplexity=perplexity)
-    drawing = drawing._replace(source=told(file, vectors), title=title or drawing.title)
+    write(drawing._replace(source=told(file, vectors), title=title or drawing.title), vectors, out, theme=theme)
+
+
+def draw_frequent(vectors: "Vectors", source: str, out: Sequence[Path], *, seed: int) -> None:
+    """The map of the most frequent words, without the very first where there are enough others."""
+    skip = SKIPPED if len(vectors) > 2 * SKIPPED else 0
+    chosen, about = _chosen(vectors, None, (), each=0, frequent=DRAWN, skip=skip)
+    drawing = _map(vectors, chosen, about, method="t-sne", seed=seed, perplexity=None)
+    write(drawing._replace(source=source), vectors, out)
+
+
+def write(drawing: "Drawing", vectors: "Vectors", out: Sequence[Path], *, theme: str = "light") -> None:
+    """Pictures and pages, by the names' endings; the caption goes to stderr."""
+    from advgen.embeddings.drawing.page import page
+    from advgen.embeddings.drawing.picture import picture
+
     if vectors.counts is not None:
         drawing = drawing._replace(counts=[int(vectors.counts[vectors.row[w]]) for w in drawing.map.words])
     tell_rare(vectors, drawing.map.words)
@@ -90,13 +105,19 @@ def plot(
         click.echo(str(path))
 
 
-def _refuse(out: Sequence[Path], sources: dict[str, object]) -> None:
-    """Before anything is read: names that cannot be written, and two answers to what is to be drawn."""
+def refuse_names(out: Sequence[Path]) -> None:
+    """Before anything is read or trained: names of pictures that cannot be written."""
     from advgen.core.errors import BadArgument
 
     wrong = next((path for path in out if path.suffix not in (".html", ".png", ".svg")), None)
     if wrong:
-        raise BadArgument(f"--out must end in .html, .png or .svg, got {wrong.name!r}.")
+        raise BadArgument(f"a drawing must end in .html, .png or .svg, got {wrong.name!r}.")
+
+
+def _refuse_sources(sources: dict[str, object]) -> None:
+    """Two answers to what is to be drawn."""
+    from advgen.core.errors import BadArgument
+
     given = [name for name, value in sources.items() if value]
     if len(given) > 1:
         raise BadArgument(f"{' and '.join(given)} each say what to draw; give one of them.")

@@ -20,6 +20,7 @@ METHODS = ("glove", "skip-gram", "cbow")
 @click.command(
     "train",
     epilog=examples(
+        "advgen embed train excerpt --out excerpt.safetensors --evaluate --plot map.html",
         "advgen embed train wikipedia enwiki-latest-pages-articles.xml.bz2 --out wiki.safetensors --memory 4000",
         "advgen embed train pubmed baseline/ --method skip-gram --dim 200 --out pubmed.safetensors",
     ),
@@ -35,6 +36,7 @@ METHODS = ("glove", "skip-gram", "cbow")
 @click.option("--rate", type=float, help="Learning rate [default: 0.05 for glove, else 0.025].")
 @click.option("--min-count", type=int, default=5, show_default=True, help="Leave out words that occur less often.")
 @click.option("--max-words", type=click.IntRange(1), help="Size of the vocabulary at most.")
+@click.option("--keep", type=file_type, help="Words, one a line, that --max-words does not leave out.")
 @click.option("--x-max", type=float, help="glove: counts above it weigh the same [default: by the corpus' size].")
 @click.option("--left-only", is_flag=True, help="glove: count the words to the left only.")
 @click.option("--program-bias", is_flag=True, help="glove: move biases as the reference program does.")
@@ -53,6 +55,11 @@ METHODS = ("glove", "skip-gram", "cbow")
     "more than one word2vec differs from run to run.",
 )
 @click.option("--memory", type=int, default=1000, show_default=True, help="glove: megabytes for counting.")
+@click.option("--half", is_flag=True, help=".safetensors: 16 bits a number, half the size.")
+@click.option("--evaluate", is_flag=True, help="Judge by WordSim-353, SimLex-999 and Google's analogies.")
+@click.option(
+    "--plot", multiple=True, type=file_type, help="Draw frequent words: .html, .png or .svg; may be repeated."
+)
 @seed_option
 def train(kind: str, files: tuple[Path, ...], method: str, out: Path, work: Path | None, **given: Any) -> None:
     """Train word vectors on a corpus.
@@ -62,12 +69,16 @@ def train(kind: str, files: tuple[Path, ...], method: str, out: Path, work: Path
     program, pubmed-excerpt the 1,000 abstracts of PubMedQA; they take no files. Whatever was killed goes on with the
     same command: reading a corpus where it stood, a training at its last finished epoch.
     """
+    from advgen.cli._embed.plot import draw_frequent, refuse_names
     from advgen.core.errors import BadArgument
     from advgen.embeddings.corpora.tokeniser import Tokeniser
     from advgen.embeddings.corpora.tokens import tokenise
 
     if out.suffix not in (".safetensors", ".vec", ".bin", ".txt"):
         raise BadArgument(f"--out must end in .safetensors, .vec, .bin or .txt, got {out.name!r}.")
+    if given["half"] and out.suffix != ".safetensors":
+        raise BadArgument(f"--half belongs to .safetensors; {out.name} holds its numbers as they are.")
+    refuse_names(given["plot"])
     built = _method(method, given)
     corpus = _corpus(kind, files, labels=given["labels"], threads=given["threads"])
     tokeniser = Tokeniser(lowercase=not given["keep_case"])
@@ -86,9 +97,20 @@ def train(kind: str, files: tuple[Path, ...], method: str, out: Path, work: Path
         vectors, facts = of_words.vectors, {"loss": of_words.losses[-1], "losses": list(of_words.losses)}
     spent = {name: round(now - then, 2) for (name, now), then in zip(_clocks().items(), begun.values(), strict=True)}
     metrics = {"words": len(vectors), "dim": vectors.dim, "tokens": tokens.words, **facts}
-    _write(out, vectors, method, built, tokens, metrics, spent)
+    if given["evaluate"]:
+        metrics |= _scores(vectors)
+    _write(out, vectors, method, built, tokens, metrics, spent, half=given["half"])
     click.echo(str(out))
+    if given["plot"]:
+        source = f"{out}: {len(vectors):,} words, from {tokens.words:,} tokens"
+        draw_frequent(vectors, source, given["plot"], seed=given["seed"])
     print_json({**metrics, **spent})
+
+
+def _scores(vectors: "Vectors") -> dict[str, Any]:
+    from advgen.embeddings import judging, wordsets
+
+    return {"scores": judging.scores(vectors, *wordsets.embedded())}
 
 
 def _method(method: str, given: dict[str, Any]) -> Any:
@@ -99,6 +121,10 @@ def _method(method: str, given: dict[str, Any]) -> Any:
 
     names = ("dim", "window", "epochs", "rate", "min_count", "max_words", "seed")
     own = {name: given[name] for name in names if given[name] is not None}
+    if given["keep"]:
+        if given["max_words"] is None:
+            raise BadArgument("--keep names words that --max-words would leave out; give both, or neither.")
+        own["keep"] = tuple(_kept(given["keep"], lowercase=not given["keep_case"]))
     of_glove = {"x_max": given["x_max"], "left_only": given["left_only"], "program_bias": given["program_bias"]}
     of_word2vec = {name: given[name] for name in ("negative", "hierarchical", "subsample")}
     for name, value in (of_word2vec if method == "glove" else of_glove).items():
@@ -109,6 +135,12 @@ def _method(method: str, given: dict[str, Any]) -> Any:
         return GloVe(**own, **chosen, threads=given["threads"], memory_bytes=given["memory"] * 1_000_000)
     chosen = {name: value for name, value in of_word2vec.items() if value is not None}
     return Word2Vec(architecture=method, **own, **chosen, workers=given["threads"])  # type: ignore[arg-type]
+
+
+def _kept(file: Path, *, lowercase: bool) -> list[str]:
+    from advgen.embeddings.wordsets import read_words
+
+    return [word.lower() if lowercase else word for word in read_words(file)]
 
 
 def _corpus(kind: str, files: tuple[Path, ...], *, labels: bool, threads: int) -> "Corpus":
@@ -137,6 +169,8 @@ def _write(
     tokens: "Tokens",
     metrics: dict[str, Any],
     spent: dict[str, Any],
+    *,
+    half: bool,
 ) -> None:
     from dataclasses import asdict
 
@@ -148,13 +182,14 @@ def _write(
         formats.export(out, vectors, kinds[out.suffix])
         return
     told = {"corpus": tokens.corpus, "tokeniser": tokens.rule, "account": tokens.account, **metrics}
-    args = {name: value for name, value in asdict(built).items() if name != "seed"}
+    args = {name: value for name, value in asdict(built).items() if name != "seed"} | {"keep": " ".join(built.keep)}
     formats.save(
         out, vectors,
         Card(
             name=out.stem, kind="vectors", recipe=method, args=args, seed=built.seed, data_hash=tokens.hash,
             file_hash="", metrics=told, cost=spent, licence="as the corpus", made_with=_versions(),
         ),
+        half=half,
     )  # fmt: skip
 
 

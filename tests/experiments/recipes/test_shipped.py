@@ -4,6 +4,7 @@ import pytest
 
 from advgen.core import checkpoints, registry
 from advgen.core.errors import UnknownName
+from advgen.embeddings import formats
 from advgen.experiments.recipes._ship import SHIPPED, ship
 from advgen.zoo.load import shipped, zoo_load
 
@@ -27,10 +28,23 @@ def test_a_shipped_card_tells_the_recipe_and_the_arguments_of_the_command(name):
     assert card.cost["seconds"] > 0
 
 
-@pytest.mark.parametrize("name", sorted(set(SHIPPED) - {"perceptual_embedded"}))
+VECTORS = {name for name, entry in SHIPPED.items() if entry.recipe == "word_vectors"}
+
+
+@pytest.mark.parametrize("name", sorted(set(SHIPPED) - {"perceptual_embedded"} - VECTORS))
 def test_a_shipped_network_loads(name):
     network, card = zoo_load(name)
     assert sum(p.numel() for p in network.parameters()) == card.cost["parameters"]
+
+
+@pytest.mark.parametrize("name", sorted(VECTORS))
+def test_shipped_vectors_load_and_tell_their_text(name):
+    vectors, card = formats.load(FOLDER / f"{name}.safetensors"), checkpoints.read_card(FOLDER / f"{name}.safetensors")
+    assert vectors.matrix.size == card.cost["parameters"]
+    assert vectors.counts.min() >= card.args["min_count"]
+    assert card.metrics["tokens"] > 5_000_000
+    assert "IL-6" in card.metrics["tokeniser"]
+    assert {"n", "of", "value", "interval"} == set(card.metrics["MEN"])
 
 
 def test_all_shipped_weights_stay_under_sixteen_megabytes():
