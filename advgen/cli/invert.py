@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from advgen.cli._networks import encoder_of, generator_of, perceptual_of, say
 from advgen.cli._options import device_option, examples, json_option, out_option, print_json, print_table, seed_option
 
 if TYPE_CHECKING:
@@ -82,23 +83,23 @@ def command(
     asked = Method(method, space, steps, lr, noise_maps)
     where = choose(None if device == "auto" else device)
     set_threads()
-    generator = _generator(weights).to(where.device)
-    named, perceptual = _perceptual(net, min(generator.resolution))
+    generator = generator_of(weights).to(where.device)
+    named, perceptual = perceptual_of(net, min(generator.resolution))
     work = Work(
         generator,
         asked,
         None if perceptual is None else perceptual.to(where.device),
         named,
         weights,
-        _encoder(encoder, weights).to(where.device) if method in ("encoder", "hybrid") else None,
+        encoder_of(encoder, weights).to(where.device) if method in ("encoder", "hybrid") else None,
         limit,
         mask,
         resize,
         batch,
         seed,
     )
-    _say(f"device {where}")
-    rows = invert_files(work, place, out, resume=resume, say=_say, tell=_follow)
+    say(f"device {where}")
+    rows = invert_files(work, place, out, resume=resume, say=say, tell=_follow)
     if as_json:
         print_json({"out": str(out), "images": [_plain(row._asdict()) for row in rows]})
         return
@@ -106,59 +107,12 @@ def command(
     click.echo(f"\nimages, latents, table.csv, before_after.png: {out}")
 
 
-def _generator(ref: str) -> Any:
-    """The averaged generator of a file, or of shipped weights by name."""
-    from advgen.generators.stylegan2.load import load_stylegan2
-
-    loaded = load_stylegan2(ref)
-    for note in loaded.info.notes:
-        _say(f"note: {note}.")
-    return loaded.generator
-
-
-def _encoder(ref: str | None, weights: str) -> Any:
-    """The encoder named, or that which belongs to the weights."""
-    from advgen.core.errors import AdvgenError, MissingFile
-    from advgen.zoo.load import zoo_load
-
-    if ref is not None:
-        return zoo_load(ref)[0]
-    path = Path(weights).expanduser()
-    beside = path.with_name(f"{path.stem}_encoder.safetensors")
-    name = str(beside) if beside.exists() else beside.stem
-    try:
-        return zoo_load(name)[0]
-    except AdvgenError as error:
-        raise MissingFile(
-            f"no encoder {beside.stem} was found for {weights}; name one with --encoder, train one with "
-            "`advgen train stylegan2_encoder`, or use a method that needs none."
-        ) from error
-
-
-def _perceptual(net: str | None, side: int) -> tuple[str, Any]:
-    """The network that measures, and what it is called in tables."""
-    from advgen.core.perceptual import LPIPS, default_net
-    from advgen.core.perceptual_nets import NETS
-
-    smallest = NETS["embedded"].min_side
-    if net == "none" or (net is None and side < smallest):
-        if net is None:
-            _say(f"note: images under {smallest} pixels are too small for a perceptual network: pixels alone count.")
-        return "none", None
-    if net is not None:
-        return net, LPIPS(net)
-    chosen = default_net(side)
-    if chosen.net == "embedded":
-        _say(f"note: {chosen}.")
-    return chosen.net, LPIPS(chosen.net)
-
-
 def _follow(progress: "Progress") -> None:
     """Progress on stderr: a line that is overwritten on a terminal, elsewhere a line a batch."""
     live = sys.stderr.isatty()
     at = f"[{progress.done}/{progress.total}]"
     if progress.step is None:
-        _say(f"\r\x1b[K{at}" if live else at)
+        say(f"\r\x1b[K{at}" if live else at)
     elif live and progress.step % 10 == 0:
         told = f"{at} step {progress.step}, loss {progress.loss:.4f}, {progress.seconds:.0f} s"
         click.echo(f"\r\x1b[K{told}", err=True, nl=False)
@@ -184,7 +138,3 @@ def _print(rows: list[Any]) -> None:
 def _plain(row: dict[str, Any]) -> dict[str, Any]:
     """JSON has no infinities: equal images have a PSNR of null."""
     return {k: None if isinstance(v, float) and not isfinite(v) else v for k, v in row.items()}
-
-
-def _say(sentence: str) -> None:
-    click.echo(sentence, err=True)

@@ -1,0 +1,126 @@
+"""Networks that several commands of pictures take by name: generators, encoders, CLIPs, and what judges an edit."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+AVATARS = {"identity": "avatars_identity_32", "attributes": "avatars_attributes_32"}  # where nothing else is named
+
+
+def say(sentence: str) -> None:
+    """A line on stderr."""
+    click.echo(sentence, err=True)
+
+
+def generator_of(ref: str) -> Any:
+    """The averaged generator of a file, or of shipped weights by name."""
+    from advgen.generators.stylegan2.load import load_stylegan2
+
+    loaded = load_stylegan2(ref)
+    for note in loaded.info.notes:
+        say(f"note: {note}.")
+    return loaded.generator
+
+
+def encoder_of(ref: str | None, weights: str) -> Any:
+    """The encoder named, or that which belongs to the weights."""
+    from advgen.core.errors import AdvgenError, MissingFile
+    from advgen.zoo.load import zoo_load
+
+    if ref is not None:
+        return zoo_load(ref)[0]
+    path = Path(weights).expanduser()
+    beside = path.with_name(f"{path.stem}_encoder.safetensors")
+    name = str(beside) if beside.exists() else beside.stem
+    try:
+        return zoo_load(name)[0]
+    except AdvgenError as error:
+        raise MissingFile(
+            f"no encoder {beside.stem} was found for {weights}; name one with --encoder, train one with "
+            "`advgen train stylegan2_encoder`, or use a method that needs none."
+        ) from error
+
+
+def perceptual_of(net: str | None, side: int) -> tuple[str, Any]:
+    """The network that measures, and what it is called in tables."""
+    from advgen.core.perceptual import LPIPS, default_net
+    from advgen.core.perceptual_nets import NETS
+
+    smallest = NETS["embedded"].min_side
+    if net == "none" or (net is None and side < smallest):
+        if net is None:
+            say(f"note: images under {smallest} pixels are too small for a perceptual network: pixels alone count.")
+        return "none", None
+    if net is not None:
+        return net, LPIPS(net)
+    chosen = default_net(side)
+    if chosen.net == "embedded":
+        say(f"note: {chosen}.")
+    return chosen.net, LPIPS(chosen.net)
+
+
+def clip_of(model: str, weights: str | None, *, truncate: bool = False) -> Any:
+    """A CLIP by name or file; what stands in for a published one is said."""
+    from advgen.embeddings.encoders.clip import CLIP
+
+    clip = CLIP(model, weights, truncate)
+    say(f"note: CLIP is {clip.came_from}.")
+    return clip
+
+
+def made_of_avatars(weights: str) -> bool:
+    """Whether the card of a generator says that it was trained on avatars."""
+    from advgen.core import checkpoints
+    from advgen.core.errors import AdvgenError
+    from advgen.generators.stylegan2.load import located
+
+    try:
+        return checkpoints.read_card(located(weights)).args.get("data") == "avatars"
+    except AdvgenError:
+        return False
+
+
+def identity_of(ref: str, device: Any) -> Callable[[Any], Any]:
+    """Images to unit rows: what a face matcher makes of them, centred over its outputs."""
+    from torch.nn import functional
+
+    seen, _ = _seen_by(ref, device)
+
+    def rows(images: Any) -> Any:
+        logits = seen(images).flatten(1)
+        return functional.normalize(logits - logits.mean(1, keepdim=True), dim=1)
+
+    return rows
+
+
+def attributes_of(ref: str, device: Any) -> tuple[Callable[[Any], Any], tuple[str, ...]]:
+    """Images to logits, above 0 = present, and the attributes' names.
+
+    Raises:
+        BadArgument: its outputs are not attributes.
+    """
+    from advgen.core.errors import BadArgument
+
+    seen, loaded = _seen_by(ref, device)
+    if loaded.decision != "sign" or not loaded.classes:
+        raise BadArgument(f"{ref} names no attributes (one logit each, above 0 = present); take a network that does.")
+    return seen, loaded.classes
+
+
+def _seen_by(ref: str, device: Any) -> tuple[Callable[[Any], Any], Any]:
+    """A network that takes images of any size, resized to its own."""
+    from torch.nn import functional
+
+    from advgen.zoo.load import load, zoo_load
+
+    loaded, network = load(ref), zoo_load(ref)[0].to(device)
+
+    def seen(images: Any) -> Any:
+        if loaded.image_shape is not None and tuple(images.shape[-2:]) != tuple(loaded.image_shape[-2:]):
+            size = loaded.image_shape[-2:]
+            images = functional.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
+        return network(images)
+
+    return seen, loaded
