@@ -23,6 +23,7 @@ from advgen.core.rng import SampleRng
 from advgen.core.specs import GIVEN, BudgetSpec, Card, Cell, DataSpec, Part
 from advgen.core.targets import ModuleTarget
 from advgen.core.types import Attack, Budget, Defended, Detector, Purifier, Slice, Target
+from advgen.experiments import latent_parts
 from advgen.experiments.data._load import load as load_data
 from advgen.experiments.study import DETECTOR_ARGS
 from advgen.experiments.trained import PREFIX, checkpoint_of
@@ -51,6 +52,7 @@ class Assembly:
         self._slices: dict[DataSpec, Slice] = {}
         self._targets: dict[tuple[Part, DataSpec], tuple[ModuleTarget, Card]] = {}
         self._networks: dict[str, tuple[nn.Module, Card]] = {}
+        self._generators: dict[str, nn.Module] = {}
         self._metrics: dict[str, LPIPS] = {}
         self._defended: dict[tuple[Any, ...], Defended] = {}
         self._calibrated: dict[tuple[Any, ...], list[float]] = {}
@@ -281,6 +283,11 @@ class Assembly:
             dict(part.args).get("through", "purify/dae") == "purify/dae" and "purifier" in needs
         ):
             return [self._autoencoder_ref(dict(part.args).get("weights"), cell.data)]
+        if "generator" in needs:
+            args = dict(part.args)
+            ref = self._generator_ref(args.get("weights"), cell.data)
+            begins = "inverter" in needs and latent_parts.encodes(args.get("inversion", latent_parts.HYBRID))
+            return [ref, latent_parts.encoder_name(ref)] if begins else [ref]
         return []
 
     def _need(self, need: str, built: Any, part: Part, cell: Cell) -> Any:
@@ -288,6 +295,10 @@ class Assembly:
             return self.network(self._autoencoder_ref(getattr(built, "weights", None), cell.data))[0]
         if need == "perceptual":
             return self.perceptual(str(getattr(built, "net", self.judge_net(cell.data))))
+        if need == "generator":
+            return self.generator(self._generator_ref(getattr(built, "weights", None), cell.data))
+        if need == "inverter":
+            return self._inverter(built, cell.data)
         if need in ("classifier", "target"):
             return self.target(cell.target, cell.data)[0]
         if need == "purifier":
@@ -296,6 +307,20 @@ class Assembly:
             through = Part.of(name, {"weights": weights} if weights is not None else {})
             return self.plugin("defenses", through, cell)
         raise BadArgument(f"{part.name} needs a {need.replace('_', ' ')}, which this version cannot join to a cell.")
+
+    def generator(self, ref: str) -> nn.Module:
+        if ref not in self._generators:
+            self._generators[ref] = latent_parts.generator(ref, self.device)
+        return self._generators[ref]
+
+    def _generator_ref(self, weights: Any, data: DataSpec) -> str:
+        return latent_parts.generator_name(weights, data, int(self.slice(data).images_u8.shape[-1]))
+
+    def _inverter(self, built: Any, data: DataSpec) -> Any:
+        ref, method = self._generator_ref(built.weights, data), str(built.inversion)
+        encoder = self.network(latent_parts.encoder_name(ref))[0] if latent_parts.encodes(method) else None
+        perceptual = self.perceptual(self.attack_net(data))
+        return latent_parts.inverter(method, built.inversion_steps, self.generator(ref), encoder, perceptual)
 
     def _autoencoder_ref(self, weights: Any, data: DataSpec) -> str:
         """The named checkpoint, or the shipped autoencoder that was trained on this data set at this size."""

@@ -5,6 +5,7 @@ Averaged weights are chosen by FID against the validation split; the test split 
 
 import platform
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from advgen.experiments.recipes._gan_measure import measured, validation_score
 from advgen.experiments.recipes._gan_train import GanPlan, GanRun, Trained
 from advgen.experiments.recipes._gan_watch import Look
 from advgen.experiments.recipes._make import Splits, Work, finished
-from advgen.generators.stylegan2 import DiscriminatorConfig, GeneratorConfig
+from advgen.generators.stylegan2 import DiscriminatorConfig, GeneratorConfig, StyleGAN2Generator
 
 
 class GanTraining(NamedTuple):
@@ -32,7 +33,7 @@ class GanTraining(NamedTuple):
     splits: Splits
     conditions: Tensor | None  # of the train split, (N, its length)
     plan: GanPlan
-    keep: str = "generator"  # or all
+    keep: str = "generator"  # or all, or looks
 
 
 def make_gan(training: GanTraining, work: Work) -> Card:
@@ -60,6 +61,7 @@ def make_gan(training: GanTraining, work: Work) -> Card:
         work.limit,
         validation_score(validation.images_u8, training.conditions, work.seed, shown=training.plan.images),
         Look(progress, training.name, train.images_u8, training.conditions, work.seed),
+        partial(_keep_look, training, work, args, progress) if training.keep == "looks" else None,
     )
     trained = run.train(resume=work.resume, meter=work.meter)
     if run.rank == 0:
@@ -67,6 +69,26 @@ def make_gan(training: GanTraining, work: Work) -> Card:
         state.unlink(missing_ok=True)
     run.fabric.barrier()
     return checkpoints.read_card(path)
+
+
+def _keep_look(
+    training: GanTraining, work: Work, args: dict[str, Scalar], folder: Path, net: StyleGAN2Generator, images: int
+) -> None:
+    """The averaged generator of a look beside its picture: IMAGES.safetensors."""
+    tensors = {f"G_ema.{key}": value.cpu().half() for key, value in net.state_dict().items()}
+    card = Card(
+        name=f"{training.name}_at_{images}",
+        kind="generator",
+        recipe=training.recipe,
+        args=args,
+        seed=work.seed,
+        data_hash=training.splits.train.hash,
+        file_hash="",
+        metrics={"stored as": "float16"},
+        cost={"images": images},
+        licence="MIT",
+    )
+    checkpoints.save(folder / f"{images:08d}.safetensors", tensors, card)
 
 
 def _save(training: GanTraining, work: Work, args: dict[str, Scalar], trained: Trained, path: Path) -> None:

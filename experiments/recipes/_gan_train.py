@@ -38,7 +38,7 @@ from advgen.generators.stylegan2 import (
 )
 
 BETAS = (0.0, 0.99)  # of Adam
-MAY_CHANGE = ("images", "precision")  # arguments that a resumed training may have other than it began with
+MAY_CHANGE = ("images", "precision", "learning_rate")  # arguments that may differ where a training is taken up again
 
 
 @dataclass(frozen=True)
@@ -89,6 +89,7 @@ class GanRun:
     limit: int | None  # steps
     score: Callable[[StyleGAN2Generator], float] | None = None  # on validation data, the lower the better
     look: Look | None = None  # pictures and warnings on the way
+    keep_look: Callable[[StyleGAN2Generator, int], None] | None = None  # the averaged generator, images seen
     fabric: Any = field(init=False)
 
     def __post_init__(self) -> None:
@@ -137,11 +138,11 @@ class GanRun:
             (lambda: torch.autocast(self.at.type, torch.bfloat16)) if self.plan.precision == "bf16" else None,
             torch.zeros((), device=self.at),
         )
-        self.step, self.attempt, self.seconds, self.cpu_seconds = 0, 0, 0.0, 0.0
+        self.step, self.attempt, self.seconds, self.cpu_seconds, self.looking = 0, 0, 0.0, 0.0, 0.0
         self.log: list[dict[str, Any]] = []
         self.sums: dict[str, list[float]] = {}  # of the steps since the last look
         self.best: dict[str, Any] = {}
-        self.precisions = [[0, self.plan.precision]]  # [from which image on, precision]
+        self.stages = [[0, self._stage()]]  # [from which image on, how]
 
     def train(self, *, resume: bool, meter: Meter) -> Trained:
         """Runs to the end.
@@ -173,7 +174,9 @@ class GanRun:
             asked = bool(self._any(interrupts.asked))
             looked = self.step % between == 0 or self.step == self.total
             if looked:
+                before = time.process_time()
                 self._take_look()
+                self.looking += time.process_time() - before if self.step < self.total else 0.0
             if (looked or asked) and self.rank == 0:
                 self._save()
             if asked and self.step < self.total:
@@ -258,6 +261,8 @@ class GanRun:
                 self.best = {"score": row.get("score", 0.0), "images": seen, "weights": weights}
             if self.look is not None:
                 row |= self.look.take(shown, row, self.log, self.total * self.plan.batch_size)
+            if self.keep_look is not None and not young:
+                self.keep_look(growing.fully_grown(self.averaged) if self.plan.grow else self.averaged, seen)
         self.log.append(row)
         self.fabric.barrier()
 
@@ -284,11 +289,12 @@ class GanRun:
             self.state,
             {
                 "identity": dict(self.identity),
-                "precisions": self.precisions,
+                "stages": self.stages,
                 "step": self.step,
                 "attempt": self.attempt,
                 "seconds": self.seconds,
                 "cpu seconds": self.cpu_seconds,
+                "looking": self.looking,
                 "networks": {"G": self.g.state_dict(), "D": self.d.state_dict(), "G_ema": self.averaged.state_dict()},
                 "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
                 "path mean": self.step_of.path_mean,
@@ -311,18 +317,25 @@ class GanRun:
         for name, net in (("G", self.g), ("D", self.d), ("G_ema", self.averaged)):
             net.load_state_dict(saved["networks"][name])
         for name, optimizer in self.optimizers.items():
+            rates = [group["lr"] for group in optimizer.param_groups]
             optimizer.load_state_dict(saved["optimizers"][name])
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate
         self.step_of.path_mean = saved["path mean"].to(self.at)
         self.step_of.real_signs.clear()
         if self.strength is not None:
             self.strength.load_state_dict(saved["strength"])
             self.augment.p = self.strength.p
         self.step, self.attempt, self.seconds = saved["step"], saved["attempt"], saved["seconds"]
-        self.cpu_seconds = saved["cpu seconds"]
-        self.precisions = saved.get("precisions") or [[0, began.get("precision", self.plan.precision)]]
-        if self.plan.precision != self.precisions[-1][1]:
-            self.precisions = [*self.precisions, [self.step * self.plan.batch_size, self.plan.precision]]
+        self.cpu_seconds, self.looking = saved["cpu seconds"], saved.get("looking", 0.0)
+        self.stages = saved.get("stages") or [[0, {name: began.get(name) for name in self._stage()}]]
+        if self.stages[-1][1] != self._stage():
+            self.stages = [*self.stages, [self.step * self.plan.batch_size, self._stage()]]
         self.log, self.sums, self.best = saved["log"], saved["sums"], saved["best"]
+
+    def _stage(self) -> dict[str, Any]:
+        """What may change where a training is taken up again, but for its length."""
+        return {"precision": self.plan.precision, "learning_rate": self.plan.learning_rate}
 
     def _finished(self) -> Trained:
         nets = [
@@ -335,13 +348,14 @@ class GanRun:
         cost = {
             "seconds": round(self.seconds, 1),
             "cpu seconds": round(self.cpu_seconds, 1),  # of this process
+            "cpu seconds of looks": round(self.looking, 1),  # of those: pictures and scores on the way
             "device": str(self.at),
             "processes": self.world,
             "threads": torch.get_num_threads(),
             "steps": self.step,
             "images": self.step * self.plan.batch_size,
             "rollbacks": self.attempt,
-            **({"precision from image": self.precisions} if len(self.precisions) > 1 else {}),
+            **({"stages": self.stages} if len(self.stages) > 1 else {}),
         }
         chosen = {name: self.best.get(name) for name in ("images", "score")}
         return Trained(nets[0], nets[1], nets[2], chosen, self.log, cost)  # type: ignore[arg-type]

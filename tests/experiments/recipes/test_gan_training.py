@@ -62,6 +62,7 @@ def final_state(trained_run):
     state = load_state(trained_run.state)
     state.pop("seconds")
     state.pop("cpu seconds")
+    state.pop("looking")
     for row in state["log"]:
         row.pop("seconds")
     return state
@@ -238,14 +239,16 @@ def test_another_trainings_state_is_refused(tmp_path):
         run(tmp_path, augment="diffaug").train(resume=True, meter=Meter())
 
 
-def test_a_training_goes_on_to_more_images_and_in_another_precision_and_says_so(tmp_path):
+def test_a_training_goes_on_to_more_images_at_another_rate_and_precision_and_says_so(tmp_path):
     shorter = run(tmp_path, steps=6)
     shorter.train(resume=False, meter=Meter())
     shorter._save()
-    longer = run(tmp_path, steps=STEPS, precision="bf16")
+    longer = run(tmp_path, steps=STEPS, precision="bf16", learning_rate=1e-3)
     trained = longer.train(resume=True, meter=Meter())
+    assert longer.optimizers["discriminator"].param_groups[0]["lr"] < 1e-3
     assert trained.cost["images"] == STEPS * 8
-    assert trained.cost["precision from image"] == [[0, "32"], [48, "bf16"]]
+    stages = [(0, {"precision": "32", "learning_rate": 2.5e-3}), (48, {"precision": "bf16", "learning_rate": 1e-3})]
+    assert [tuple(stage) for stage in trained.cost["stages"]] == stages
     assert all(p.isfinite().all() for p in trained.generator.parameters())
 
 
