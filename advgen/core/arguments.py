@@ -117,7 +117,8 @@ def _convert_literal(value: Any, choices: ast.expr, name: str) -> Any:
     for choice in known:
         if value == choice and isinstance(value, bool) == isinstance(choice, bool):
             return choice
-        if isinstance(value, str) and not isinstance(choice, str) and value.strip() == str(choice):
+        # Either side may have been read as a number.
+        if isinstance(value, str) != isinstance(choice, str) and str(value).strip() == str(choice):
             return choice
     if isinstance(value, str) and all(isinstance(c, str) for c in known):
         raise BadArgument(str(UnknownName.among(f"value of {name}", value, known)))
