@@ -74,7 +74,7 @@ HELD_OUT_SYNONYMS = frozenset(
     }
 )
 
-_MOODS = {
+MOODS = {
     "smile": "smiling",
     "grin": "smiling",
     "laugh": "laughing",
@@ -84,7 +84,7 @@ _MOODS = {
     "wink": "winking",
     "smirk": "smirking",
 }
-_HAIR = {
+HAIR = {
     "buzz cut": "{0} hair in a buzz cut",
     "short": "short {0} hair",
     "side part": "short side-parted {0} hair",
@@ -110,10 +110,10 @@ _HAIR = {
     "puffs": "two {0} puffs",
 }
 # Under a hat these still show what they are; of the others only that the hair is short.
-_SHOWN_UNDER_HAT = (*LONG_STYLES, "bob", "wavy bob", "ponytail", "pigtails", "braid", "short curls")
-_GONE_UNDER_HAT = ("bald", "mohawk", "buzz cut")
-_EARRINGS = {"studs": "stud earrings", "hoops": "hoop earrings", "drops": "drop earrings"}
-_BEARDS = {
+SHOWN_UNDER_HAT = (*LONG_STYLES, "bob", "wavy bob", "ponytail", "pigtails", "braid", "short curls")
+GONE_UNDER_HAT = ("bald", "mohawk", "buzz cut")
+EARRINGS = {"studs": "stud earrings", "hoops": "hoop earrings", "drops": "drop earrings"}
+BEARDS = {
     "stubble": "stubble",
     "moustache": "moustache",
     "goatee": "goatee",
@@ -143,11 +143,11 @@ def _hair(attributes: Attributes, say) -> str | None:
     style = attributes.hair_style
     colour = say(seen_hair_colour(attributes))
     if attributes.hat == "none":
-        words = "a bald head" if style == "bald" else _HAIR[style].format(colour)
-    elif style in _GONE_UNDER_HAT:
+        words = "a bald head" if style == "bald" else HAIR[style].format(colour)
+    elif style in GONE_UNDER_HAT:
         return None
-    elif style in _SHOWN_UNDER_HAT:
-        words = _HAIR[style].format(colour)
+    elif style in SHOWN_UNDER_HAT:
+        words = HAIR[style].format(colour)
     else:
         words = f"{colour} hair" if style in HIDDEN_BY_HAT or style == "balding" else f"short {colour} hair"
     return words.replace("a auburn", "an auburn")
@@ -157,7 +157,7 @@ def _traits(attributes: Attributes, say) -> list[str]:
     a = attributes
     traits = [hair] if (hair := _hair(a, say)) else []
     if a.beard != "none":
-        word = say(_BEARDS[a.beard])
+        word = say(BEARDS[a.beard])
         traits.append(word if word in _UNCOUNTED else _with_article(word))
     if a.glasses != "none":
         shape = a.glasses.split()[0] if " " in a.glasses or a.glasses in ("round", "square", "cat-eye") else ""
@@ -166,7 +166,7 @@ def _traits(attributes: Attributes, say) -> list[str]:
     if a.hat != "none":
         traits.append(_with_article(f"{a.hat_colour} {say(a.hat)}"))
     if a.earrings != "none":
-        traits.append(say(_EARRINGS[a.earrings]))
+        traits.append(say(EARRINGS[a.earrings]))
     return traits
 
 
@@ -186,7 +186,7 @@ def caption(avatar: Avatar, phrasing: int, *, held_out_words: bool = False) -> s
     def say(word):
         return _say(word, variant, unseen=held_out_words)
 
-    adjectives = [say(_MOODS[a.expression])] if a.expression in _MOODS else []
+    adjectives = [say(MOODS[a.expression])] if a.expression in MOODS else []
     if a.age > 0.4:
         adjectives.append(say("elderly" if a.age > 0.7 else "middle-aged"))
     after = [word for word in adjectives if " with " in word]
