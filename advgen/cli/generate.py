@@ -1,5 +1,6 @@
-"""Sample images from a StyleGAN2, by seed, or draw a contact sheet of them."""
+"""Sample images from a StyleGAN2, by seed or from a text, or draw a contact sheet of them."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from advgen.cli._options import examples, out_option
         "advgen generate --weights cifar10.pkl --seeds 3,8,20-27 --class 5 --out horses",
         "advgen generate --weights ffhq.pkl --sheet mixing --rows 0-4 --cols 10-15 --layers 0-3",
         "advgen generate --weights ffhq.pkl --sheet truncation --seeds 0-5 --psis 1,0.7,0.5,0",
+        'advgen generate --weights stylegan2_avatars_64 --text "a smiling person with red hair" --seeds 0-7',
     ),
 )
 @click.option("--weights", required=True, help="File of a StyleGAN2, of any kind, or the name of shipped weights.")
@@ -32,6 +34,15 @@ from advgen.cli._options import examples, out_option
 @click.option("--layers", help="Mixing: rows of w that come from the top, e.g. 0-3.  [default: the coarse ones]")
 @click.option("--psis", help="Truncation: its values.  [default: 1,0.85,0.7,0.5,0.3,0]")
 @click.option("--steps", type=click.IntRange(2), help="Interpolation: images a row.  [default: 7]")
+@click.option("--text", help="Make pictures of this, one a seed.")
+@click.option(
+    "--text-method",
+    type=click.Choice(["best", "latent"]),
+    help="Text: the best of --calls samples by CLIP, or its latents optimised.  [default: best]",
+)
+@click.option("--calls", type=click.IntRange(1), help="Text: samples that a picture is chosen from.  [default: 64]")
+@click.option("--clip", help="Text: the CLIP that guides.  [default: clip_avatars_64]")
+@click.option("--clip-weights", help="Text: weights of --clip, where its name does not say.")
 @out_option("Folder for the images and grid.png, or for the sheet.", default="generated")
 def command(
     weights: str,
@@ -46,9 +57,14 @@ def command(
     layers: str | None,
     psis: str | None,
     steps: int | None,
+    text: str | None,
+    text_method: str | None,
+    calls: int | None,
+    clip: str | None,
+    clip_weights: str | None,
     out: Path,
 ) -> None:
-    """Sample images from a StyleGAN2, by seed, or draw a contact sheet of them.
+    """Sample images from a StyleGAN2, by seed or from a text, or draw a contact sheet of them.
 
     A seed gives the image that the official program makes of it. A sheet names its seeds on its margins and, for a
     machine, in the PNG's text chunk `advgen`.
@@ -69,8 +85,16 @@ def command(
             raise BadArgument(
                 f"--{name} belongs to --sheet {kind}, got {f'--sheet {sheet}' if sheet else 'no --sheet'}."
             )
+    of_text = {"text-method": text_method, "calls": calls, "clip": clip, "clip-weights": clip_weights}
+    if text is None and (lone := [name for name, value in of_text.items() if value is not None]):
+        raise BadArgument(f"--{lone[0]} belongs to --text, got no --text.")
+    if text is not None and (sheet is not None or label is not None or cutoff is not None or noise != "const"):
+        raise BadArgument("--text takes no --sheet, --class, --cutoff or --noise; leave them out.")
     chosen = seeds_of(seeds or ("0-15" if sheet in (None, "grid") else "0-5"))
     set_threads()
+    if text is not None:
+        _of_text(weights, text, chosen, psi, of_text, out)
+        return
     file = located(weights)
     loaded = load_stylegan2(file)
     for note in loaded.info.notes:
@@ -101,3 +125,23 @@ def command(
     path = out / f"{sheet}.png"
     drawn.save(path)
     click.echo(f"sheet: {path}")
+
+
+def _of_text(
+    weights: str, text: str, seeds: Sequence[int], psi: float, given: Mapping[str, str | int | None], out: Path
+) -> None:
+    from advgen.cli._networks import clip_of, generator_of
+    from advgen.editing.from_text import FromText, from_text, save
+
+    calls = given["calls"]
+    asked = FromText(
+        text, str(given["text-method"] or "best"), psi=psi, **({} if calls is None else {"calls": int(calls)})
+    )
+    weights_of_clip = given["clip-weights"]
+    clip = clip_of(str(given["clip"] or "clip_avatars_64"), None if weights_of_clip is None else str(weights_of_clip))
+    made = from_text(asked, generator_of(weights), clip, seeds)
+    sheet = save(made, asked, seeds, out)
+    first, last = float(made.first.mean()), float(made.score.mean())
+    click.echo(f"images: {len(seeds)} in {out}, {made.calls} generator calls each")
+    click.echo(f"cosine with the text, by the CLIP that chose: {last:.3f} (first samples {first:.3f})")
+    click.echo(f"sheet: {sheet}")

@@ -8,7 +8,7 @@ Directions from labels: the normal of a linear boundary (InterFaceGAN,
 Shen et al. 2020, arXiv 1907.10786, section 3.2).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 import torch
@@ -123,7 +123,7 @@ def random_styles(shift: Shift, where: Layout, std: Tensor, *, seed: int) -> Shi
 
 
 class Best(NamedTuple):
-    """The best of n samples for each of N."""
+    """The best sample for each of N seeds."""
 
     w: Tensor  # (N, L, D)
     score: Tensor  # (N,)
@@ -131,18 +131,28 @@ class Best(NamedTuple):
 
 @torch.no_grad()
 def best_of(
-    generator: Generator, score: Callable[[Tensor], Tensor], n: int, *, calls: int, seed: int, batch: int = 32
+    generator: Generator,
+    score: Callable[[Tensor], Tensor],
+    seeds: Sequence[int],
+    *,
+    calls: int,
+    psi: float = 1.0,
+    batch: int = 32,
 ) -> Best:
-    """For each of `n` pictures, the best by `score` (images to (N,)) of `calls` samples of its own.
+    """For each seed the best by `score` (images to (N,)) of `calls` samples that it draws.
 
     Raises:
-        BadArgument: fewer than one sample a picture.
+        BadArgument: fewer than one sample a seed.
     """
     if calls < 1:
         raise BadArgument(f"the best of {calls} samples was asked for; 1 or more are needed.")
-    w = sampled_w(generator, n * calls, seed=seed)
+    best, scores = [], []
     with at_rest(generator):
-        found = torch.cat([score(generator.synthesis(some).clamp(0, 1)) for some in w.split(batch)])
-    best = found.reshape(n, calls).max(1)
-    rows = best.indices.cpu() + torch.arange(n) * calls
-    return Best(w[rows.to(w.device)], best.values)
+        for seed in seeds:
+            w = torch.lerp(generator.mean_w, sampled_w(generator, calls, seed=seed), psi)
+            found = torch.cat([score(generator.synthesis(some).clamp(0, 1)) for some in w.split(batch)])
+            best.append(w[found.argmax()])
+            scores.append(found.max())
+    if not best:
+        return Best(generator.mean_w.new_zeros(0, generator.num_ws, generator.w_dim), generator.mean_w.new_zeros(0))
+    return Best(torch.stack(best), torch.stack(scores))

@@ -182,3 +182,31 @@ def test_weights_that_do_not_fit_the_config_are_refused(faces, clip, tmp_path, r
     heard = run(faces, "a red person", "--clip", tmp_path / "config.json", "--out", tmp_path / "out", code=2).err
     assert "Traceback" not in heard
     assert str(clip[1].name) in heard
+
+
+def generate(capsys, weights, clip, *more, code=0):
+    capsys.readouterr()
+    argv = ["generate", "--weights", weights, "--clip", clip[0], "--clip-weights", clip[1], *more]
+    assert main([str(a) for a in argv]) == code
+    return capsys.readouterr()
+
+
+def test_a_sentence_makes_a_picture_a_seed(capsys, weights, clip, tmp_path) -> None:
+    out = tmp_path / "out"
+    said = generate(capsys, weights, clip, "--text", "a red person", "--calls", 2, "--seeds", "1,4", "--out", out)
+    assert {p.name for p in out.iterdir()} == {
+        "seed0001.png", "seed0004.png", "table.csv", "latents.safetensors", "sheet.png"
+    }  # fmt: skip
+    assert "2 generator calls each" in said.out
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--calls", 3], "--calls belongs to --text"),
+        (["--text", "x", "--sheet", "grid"], "--text takes no --sheet"),
+        (["--text", ""], "the prompt is empty"),
+    ],
+)
+def test_pictures_from_nothing_are_refused(capsys, weights, clip, tmp_path, more, said) -> None:
+    assert said in generate(capsys, weights, clip, *more, "--out", tmp_path / "out", code=2).err
