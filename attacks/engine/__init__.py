@@ -6,16 +6,28 @@ its neighbours; gradients go to the search variable only. Best-so-far ranks by (
 """
 
 from advgen.attacks.engine._adaptive import descend_adaptively
-from advgen.attacks.engine._descent import descend, random_start, with_restarts
+from advgen.attacks.engine._descent import descend, fools_on_bytes, random_start, with_restarts
 from advgen.attacks.engine._goals import Towards, likeliest_rivals, with_objective
-from advgen.attacks.engine._gradients import Blurred, GradientRule, Momentum, Resized, Scaled, SlopeAt, Variance
+from advgen.attacks.engine._gradients import (
+    Blurred,
+    GradientRule,
+    Momentum,
+    Resized,
+    Scaled,
+    SlopeAt,
+    Variance,
+    transfer_rules,
+)
+from advgen.attacks.engine._nearest import Nearest, asked_on_bytes, free_ball
 from advgen.attacks.engine._prepared import Fast, prepare
 from advgen.attacks.engine._problem import Attempt, Found, Problem, Stop, ask, slope_of
-from advgen.attacks.engine._projections import onto_l1_and_box
+from advgen.attacks.engine._projections import onto_hyperplane_and_box, onto_l1_and_box
 from advgen.attacks.engine._schedules import checkpoints
 from advgen.attacks.engine._steps import Adam, Normalised, Sign, Sparse, StepRule, steepest
+from advgen.attacks.engine._tanh import EDGE, into_tanh, out_of_tanh
 
 __all__ = [
+    "EDGE",
     "Adam",
     "Attempt",
     "Blurred",
@@ -23,6 +35,7 @@ __all__ = [
     "Found",
     "GradientRule",
     "Momentum",
+    "Nearest",
     "Normalised",
     "Problem",
     "Resized",
@@ -35,15 +48,22 @@ __all__ = [
     "Towards",
     "Variance",
     "ask",
+    "asked_on_bytes",
     "checkpoints",
     "descend",
     "descend_adaptively",
+    "fools_on_bytes",
+    "free_ball",
+    "into_tanh",
     "likeliest_rivals",
+    "onto_hyperplane_and_box",
     "onto_l1_and_box",
+    "out_of_tanh",
     "prepare",
     "random_start",
     "slope_of",
     "steepest",
+    "transfer_rules",
     "with_objective",
     "with_restarts",
 ]

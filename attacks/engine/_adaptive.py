@@ -16,7 +16,8 @@ from advgen.attacks.engine._descent import Best, fools_on_bytes, judged_raw
 from advgen.attacks.engine._prepared import Fast, prepare
 from advgen.attacks.engine._problem import Found, Problem, Stop, ask, slope_of
 from advgen.attacks.engine._projections import onto_l1_and_box
-from advgen.attacks.engine._schedules import Halving, Progress, Schedule, Sparsity, shaped
+from advgen.attacks.engine._schedules import Halving, Progress, Schedule, Sparsity
+from advgen.attacks.engine._steps import shaped
 from advgen.core.budgets import L1
 from advgen.core.errors import BadArgument
 from advgen.core.meter import Counted

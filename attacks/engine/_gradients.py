@@ -12,8 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from advgen.attacks.engine._problem import Problem
+from advgen.attacks.engine._steps import shaped, taken
+from advgen.core.errors import BadArgument, UnknownName
 from advgen.core.rng import SampleRng
 from advgen.core.types import Index
+
+FAMILY = ("nim", "dim", "tim", "sim", "vmi")
 
 SlopeAt = Callable[[Tensor], Tensor]  # coordinates (N, ...) to the gradient of the summed loss there
 
@@ -46,8 +51,7 @@ class Momentum:
         self._momentum: Tensor | None = None
 
     def take(self, index: Index) -> "Momentum":
-        ahead = self.lookahead
-        kept = Momentum(self.decay, ahead[index] if isinstance(ahead, Tensor) and ahead.dim() else ahead)
+        kept = Momentum(self.decay, taken(self.lookahead, index))
         kept._momentum = None if self._momentum is None else self._momentum[index]
         return kept
 
@@ -55,7 +59,7 @@ class Momentum:
         at = coordinates
         looks_ahead = isinstance(self.lookahead, Tensor) or self.lookahead != 0
         if self._momentum is not None and looks_ahead:
-            at = coordinates - self._momentum * _shaped(self.lookahead, coordinates) * self.decay
+            at = coordinates - self._momentum * shaped(self.lookahead, coordinates) * self.decay
         slope = slope_at(at).nan_to_num(0.0, 0.0, 0.0)
         mean = slope.abs().flatten(1).mean(1).clamp(min=1e-38).reshape(-1, *[1] * (slope.dim() - 1))
         slope = slope / mean
@@ -67,17 +71,18 @@ class Momentum:
 class Variance:
     """slope + v, v being how the mean slope of `neighbours` near the last iterate differed from the slope at it.
 
-    Wang & He 2021, arXiv 2103.15571, equation 5 and Algorithm 1; neighbours are uniform within `reach` in Linf.
+    Wang & He 2021, arXiv 2103.15571, equation 5 and Algorithm 1; neighbours are uniform within `reach` radii in Linf.
     """
 
-    def __init__(self, neighbours: int, reach: float, rng: SampleRng) -> None:
+    def __init__(self, neighbours: int, radius: float | Tensor, reach: float, rng: SampleRng) -> None:
         self.neighbours = neighbours
+        self.radius = radius
         self.reach = reach
         self.rng = rng
         self._variance: Tensor | None = None
 
     def take(self, index: Index) -> "Variance":
-        kept = Variance(self.neighbours, self.reach, self.rng.take(index))
+        kept = Variance(self.neighbours, taken(self.radius, index), self.reach, self.rng.take(index))
         kept._variance = None if self._variance is None else self._variance[index]
         return kept
 
@@ -87,7 +92,7 @@ class Variance:
         mean = torch.zeros_like(slope)
         for _ in range(self.neighbours):
             offset = self.rng.uniform(coordinates.shape[1:], -self.reach, self.reach).to(coordinates)
-            mean += slope_at(coordinates + offset) / self.neighbours
+            mean += slope_at(coordinates + offset * shaped(self.radius, coordinates)) / self.neighbours
         self._variance = mean - slope
         return tuned
 
@@ -151,6 +156,8 @@ class Resized:
         return Resized(self.rate, self.probability, self.rng.take(index))
 
     def __call__(self, slope_at: SlopeAt, coordinates: Tensor, *, k: int) -> Tensor:
+        if not len(coordinates):
+            return slope_at(coordinates)
         with torch.enable_grad():
             at = coordinates.detach().requires_grad_()
             seen = self._seen(at)
@@ -174,5 +181,40 @@ def _shrinking(share: Tensor, place: Tensor) -> Tensor:
     return torch.stack([x, y], dim=1)
 
 
-def _shaped(size: float | Tensor, like: Tensor) -> float | Tensor:
-    return size.reshape(-1, *[1] * (like.dim() - 1)) if isinstance(size, Tensor) and size.dim() else size
+def transfer_rules(
+    names: Sequence[str],
+    problem: Problem,
+    *,
+    step_size: float | Tensor,
+    decay: float,
+    kernel: int = 7,
+    copies: int = 5,
+    rate: float = 1.1,
+    probability: float = 0.5,
+    neighbours: int = 20,
+    reach: float = 1.5,
+) -> list[GradientRule]:
+    """Momentum around the rules named, nested as in the papers: variance, translation, scale, then diversity.
+
+    `kernel` and `copies` are of "tim" and "sim", `rate` and `probability` of "dim", `neighbours` and `reach` (in radii
+    of the budget) of "vmi".
+
+    Raises:
+        UnknownName: a name that is not of the family.
+        BadArgument: a rule for Linf under another budget.
+    """
+    for name in names:
+        if name not in FAMILY:
+            raise UnknownName.among("gradient rule", name, FAMILY)
+        if name in ("nim", "vmi") and problem.budget.name != "Linf":
+            raise BadArgument(f"{name!r} looks about in Linf, and the budget is in {problem.budget.name}.")
+    rules: list[GradientRule] = [Momentum(decay, step_size if "nim" in names else 0.0)]
+    if "vmi" in names:
+        rules.append(Variance(neighbours, problem.budget.radius, reach, problem.rng.fork("vmi")))
+    if "tim" in names:
+        rules.append(Blurred(kernel))
+    if "sim" in names:
+        rules.append(Scaled(copies))
+    if "dim" in names:
+        rules.append(Resized(rate, probability, problem.rng.fork("dim")))
+    return rules

@@ -30,3 +30,37 @@ def onto_l1_and_box(points: Tensor, originals: Tensor, radius: float | Tensor) -
     # With no break above the radius, the first piece falls from t = 0 on.
     moved = change.sign() * (size - threshold).clamp(min=0)
     return (x + moved).clamp(0.0, 1.0).to(points.dtype).reshape(points.shape)
+
+
+def onto_hyperplane_and_box(points: Tensor, slopes: Tensor, margins: Tensor, norm: str) -> Tensor:
+    """The nearest point of [0, 1] in `norm` at which `margins + <slopes, z - points>` is zero; (N, ...), exact.
+
+    Where the box has no such point, the corner that comes closest. Croce & Hein 2020, arXiv 1907.02044, equation 4:
+    every value moves against its slope until it meets the box, at speed 1 (Linf) or |slope| (L2); in L1 the steepest
+    values move first.
+    """
+    x, w = points.flatten(1).double(), slopes.flatten(1).double()
+    needed = margins.double().abs()[:, None]
+    heading = -margins.double().sign()[:, None] * w.sign()
+    gain, room = w.abs(), torch.where(heading > 0, 1 - x, x).clamp(min=0)
+    if norm == "L1":
+        order = gain.argsort(dim=1, descending=True, stable=True)
+        ordered = gain.gather(1, order)
+        won = (ordered * room.gather(1, order)).cumsum(1)
+        before = torch.cat([torch.zeros_like(won[:, :1]), won[:, :-1]], dim=1)
+        part = ((needed - before) / ordered.clamp(min=1e-300)).clamp(min=0)
+        moves = torch.zeros_like(x).scatter(1, order, part).minimum(room)
+    else:
+        speed = torch.ones_like(gain) if norm == "Linf" else gain
+        # The margin falls by sum gain * min(t * speed, room): piecewise linear in t, with a break where a value stops.
+        stops = torch.where(gain > 0, room / speed.clamp(min=1e-300), 0.0)
+        breaks, order = stops.sort(dim=1)
+        rate = (gain * speed).gather(1, order)
+        moving = rate.flip(1).cumsum(1).flip(1)  # the slope of the fall before each break
+        lengths = breaks.diff(dim=1, prepend=torch.zeros_like(breaks[:, :1]))
+        fallen = (moving * lengths).cumsum(1)
+        first = (fallen < needed).sum(1, keepdim=True).clamp(max=x.shape[1] - 1)  # the break by which it is enough
+        short = fallen.gather(1, first) - needed
+        t = breaks.gather(1, first) - short / moving.gather(1, first).clamp(min=1e-300)
+        moves = (t.clamp(min=0) * speed).minimum(room)
+    return (x + heading * moves).clamp(0.0, 1.0).to(points.dtype).reshape(points.shape)

@@ -10,7 +10,7 @@ from typing import Protocol, Self, final
 import torch
 from torch import Tensor
 
-from advgen.attacks.engine._steps import Normalised, Sign
+from advgen.attacks.engine._steps import shaped, steepest
 from advgen.core.types import Budget, Index
 
 
@@ -72,7 +72,7 @@ class Halving:
     def __init__(self, budget: Budget, x: Tensor, *, steps: int, momentum: float, rho: float) -> None:
         n, device = len(x), x.device
         self._looks = checkpoints(steps)
-        self._steepest = Sign if budget.name == "Linf" else Normalised
+        self._budget = budget
         self._momentum, self._rho = momentum, rho
         self.size = 2 * torch.as_tensor(budget.radius, dtype=torch.float32, device=device).expand(n).clone()
         self._better = torch.zeros(n, device=device)  # steps since the last checkpoint that lowered the loss
@@ -100,7 +100,7 @@ class Halving:
         return self._halved
 
     def step(self, x: Tensor, slope: Tensor, k: int, seen: Progress, inside: Callable[[Tensor], Tensor]) -> Tensor:
-        z = inside(self._steepest(self.size).step(x.clone(), slope.clone(), k))
+        z = inside(steepest(self._budget, self.size, steps=1).step(x.clone(), slope.clone(), k))
         if k == 0:
             return z
         a = self._momentum
@@ -152,7 +152,3 @@ class Sparsity:
 
 def _changed(x: Tensor, origin: Tensor) -> Tensor:
     return (x != origin).flatten(1).sum(1).to(torch.float32)
-
-
-def shaped(column: Tensor, like: Tensor) -> Tensor:
-    return column.reshape(-1, *[1] * (like.dim() - 1))

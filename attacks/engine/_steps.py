@@ -24,10 +24,10 @@ class Sign:
     step_size: float | Tensor
 
     def take(self, index: Index) -> "Sign":
-        return Sign(_taken(self.step_size, index))
+        return Sign(taken(self.step_size, index))
 
     def step(self, coordinates: Tensor, gradient: Tensor, k: int) -> Tensor:
-        size = _shaped(self.step_size, gradient)
+        size = shaped(self.step_size, gradient)
         if isinstance(size, float):
             return coordinates.sub_(gradient.sign_(), alpha=size)
         return coordinates.sub_(gradient.sign_().mul_(size))
@@ -36,19 +36,25 @@ class Sign:
 @final
 @dataclass(frozen=True)
 class Normalised:
-    """Steepest descent in L2: a step of length `step_size` along the gradient; no step where it is zero."""
+    """Steepest descent in L2: a step of length `step_size` along the gradient; no step where it is zero.
+
+    `by_rows` counts the length as `Latent` does: root mean square over the rows of coordinates (N, ..., D).
+    """
 
     step_size: float | Tensor
+    by_rows: bool = False
 
     def take(self, index: Index) -> "Normalised":
-        return Normalised(_taken(self.step_size, index))
+        return Normalised(taken(self.step_size, index), self.by_rows)
 
     def step(self, coordinates: Tensor, gradient: Tensor, k: int) -> Tensor:
         # Divided by the largest value first: tiny gradients of confident samples must not underflow when squared.
         largest = gradient.abs().flatten(1).amax(1).clamp(min=1e-38).reshape(-1, *[1] * (gradient.dim() - 1))
         scaled = gradient / largest
         length = scaled.flatten(1).norm(dim=1).clamp(min=1e-12).reshape(largest.shape)
-        return coordinates.sub_(scaled / length * _shaped(self.step_size, gradient))
+        if self.by_rows:
+            length = length / (gradient.shape[1:-1].numel() ** 0.5)
+        return coordinates.sub_(scaled / length * shaped(self.step_size, gradient))
 
 
 @final
@@ -64,7 +70,7 @@ class Sparse:
     share: float = 0.01
 
     def take(self, index: Index) -> "Sparse":
-        return Sparse(_taken(self.step_size, index), self.share)
+        return Sparse(taken(self.step_size, index), self.share)
 
     def step(self, coordinates: Tensor, gradient: Tensor, k: int) -> Tensor:
         stuck = ((coordinates <= 0) & (gradient > 0)) | ((coordinates >= 1) & (gradient < 0))
@@ -73,7 +79,7 @@ class Sparse:
         steepest = flat.abs().topk(count, dim=1).values[:, -1:]
         chosen = (flat.abs() >= steepest.clamp(min=1e-38)).to(flat.dtype)
         direction = flat.sign() * chosen / chosen.sum(1, keepdim=True).clamp(min=1)
-        return coordinates.sub_(direction.reshape(gradient.shape) * _shaped(self.step_size, gradient))
+        return coordinates.sub_(direction.reshape(gradient.shape) * shaped(self.step_size, gradient))
 
 
 @final
@@ -117,12 +123,12 @@ def steepest(budget: Budget, step_size: float | Tensor | None, *, steps: int) ->
         return Sign(step_size)
     if budget.name == "L1":
         return Sparse(step_size)
-    return Normalised(step_size)
+    return Normalised(step_size, by_rows=budget.name == "Latent")
 
 
-def _taken(size: float | Tensor, index: Index) -> float | Tensor:
+def taken(size: float | Tensor, index: Index) -> float | Tensor:
     return size[index] if isinstance(size, Tensor) and size.dim() else size
 
 
-def _shaped(size: float | Tensor, like: Tensor) -> float | Tensor:
+def shaped(size: float | Tensor, like: Tensor) -> float | Tensor:
     return size.reshape(-1, *[1] * (like.dim() - 1)) if isinstance(size, Tensor) and size.dim() else size

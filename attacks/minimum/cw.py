@@ -17,7 +17,7 @@ from typing import ClassVar, final
 import torch
 from torch import Tensor
 
-from advgen.attacks.engine import Adam, Problem, ask
+from advgen.attacks.engine import EDGE, Adam, Problem, ask, into_tanh, out_of_tanh
 from advgen.core.budgets import L2
 from advgen.core.errors import BadArgument
 from advgen.core.goals import MARGIN_FLOOR
@@ -26,8 +26,6 @@ from advgen.core.rng import SampleRng
 from advgen.core.spaces import Pixels
 from advgen.core.types import AttackResult, Budget, Goal, Target
 
-# Half the width of the tanh's range (the box [0, 1] has 0.5): at the box's edge its slope is a sixth of the middle's.
-REACH = 0.55
 # A tenth of the steps must gain this share of the objective, or the sample's round is over (the authors' code).
 LEAST_GAIN = 1e-4
 
@@ -98,17 +96,15 @@ class CW:
         ever_won = best.square == 0  # an original that fools already has nothing to gain
         active = (~ever_won).nonzero()[:, 0]
         problem, c = problem.take(active), c[active]
-        edge = math.atanh(0.5 / REACH)
-        w = torch.atanh((problem.originals - 0.5) / REACH)
-        origin = 0.5 + REACH * w.tanh()  # not quite the original in float: the distance must start at exactly 0
+        w = into_tanh(problem.originals)
+        origin, _ = out_of_tanh(w)  # not quite the original in float: the distance must start at exactly 0
         adam = Adam(self.step_size)
         previous = torch.full_like(c, torch.inf)
 
         for k in range(self.steps + 1):
             if len(active) == 0:
                 break
-            slope_of_tanh = w.tanh()
-            x = 0.5 + REACH * slope_of_tanh
+            x, slope_of_tanh = out_of_tanh(w)
             shown, loss, won, slope = self._ask(problem, x, last=k == self.steps)
             best.offer(active, shown, (shown - problem.originals).square().flatten(1).sum(1), won, c)
             best.watch(active, slope, first=k == 0)
@@ -118,8 +114,7 @@ class CW:
 
             change = x - origin
             slope = slope.nan_to_num(0.0, 0.0, 0.0) * c.reshape(-1, 1, 1, 1) + 2 * change
-            slope *= REACH * (1 - slope_of_tanh.square())
-            w = adam.step(w, slope, k).clamp_(-edge, edge)
+            w = adam.step(w, slope * slope_of_tanh, k).clamp_(-EDGE, EDGE)
 
             if self.abort_early and k % max(1, self.steps // 10) == 0:
                 objective = change.square().flatten(1).sum(1) + c * torch.where(won, -self.kappa, loss)

@@ -1,0 +1,57 @@
+"""Variance tuning: momentum over a gradient corrected by what it was near the last point.
+
+Wang & He 2021, "Enhancing the Transferability of Adversarial Attacks through Variance Tuning", arXiv 2103.15571,
+equation 5 and Algorithm 1; 20 neighbours within 1.5 radii and decay 1.0, as in the paper.
+"""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, final
+
+from torch import Tensor
+
+from advgen.attacks.engine import Problem, descend, steepest, transfer_rules
+from advgen.core.meter import Meter
+from advgen.core.rng import SampleRng
+from advgen.core.spaces import Pixels
+from advgen.core.types import AttackResult, Budget, Goal, Target
+
+
+@final
+@dataclass(frozen=True)
+class VMI:
+    paper = "Wang & He 2021, arXiv 2103.15571"
+    access = "white-box"
+    budgets = ("Linf",)
+    cost = "gradient"
+    trial: ClassVar = {"steps": 10, "neighbours": 3}
+
+    budget: Budget
+    steps: int = 10  # gradient steps
+    step_size: float | None = None  # in the budget's unit; None = radius / steps
+    decay: float = 1.0  # share of the accumulated gradient that is kept each step
+    neighbours: int = 20  # gradients a step, beside the image's own
+    reach: float = 1.5  # of a neighbour in each value, in radii
+    add: tuple[str, ...] = ()  # more of nim, dim, tim, sim, vmi, with their defaults
+    samples: int = 1  # draws of a random target averaged a step (EOT)
+    stop: Literal["never", "success"] = "never"  # whether a sample leaves once its saved bytes fool
+
+    def run(self, target: Target, images: Tensor, goal: Goal, *, rng: SampleRng, meter: Meter) -> AttackResult:
+        problem = Problem(target, Pixels(), self.budget, goal, images, rng, meter)
+        step_size = self.budget.radius / self.steps if self.step_size is None else self.step_size
+        rules = transfer_rules(
+            ("vmi", *self.add),
+            problem,
+            step_size=step_size,
+            decay=self.decay,
+            neighbours=self.neighbours,
+            reach=self.reach,
+        )
+        found = descend(
+            problem,
+            steps=self.steps,
+            step_rule=steepest(self.budget, step_size, steps=self.steps),
+            gradient=rules,
+            samples=self.samples,
+            stop=self.stop,
+        )
+        return AttackResult(found.images, found.note())
