@@ -1,5 +1,6 @@
 """What measures of word vectors share: the text they are trained on, word sets, and readings of how good they are."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from scipy.stats import rankdata
 
 from advgen.core.checkpoints import data_home
-from advgen.core.errors import BadArgument, MissingFile
+from advgen.core.errors import BadArgument, BadFile, MissingFile
+from advgen.core.files import write_atomically
 from advgen.embeddings.corpora.excerpts import pubmed_excerpt, wikipedia_excerpt
 from advgen.embeddings.corpora.source import Corpus
 from advgen.embeddings.corpora.text import PlainText
@@ -64,8 +66,8 @@ SETS = {
 GENERAL, BIOMEDICAL = ("WordSim-353", "MEN", "SimLex-999"), ("UMNSRS similarity", "UMNSRS relatedness", "Bio-SimLex")
 
 
-def tokens_of(text: str, count: int | None = None) -> Tokens:
-    """The first `count` words of a text, or all of it, kept in the cache.
+def tokens_of(text: str, count: int | None = None, *, part: int = 0) -> Tokens:
+    """The first `count` words of a text, or all of it, kept in the cache; `part` 1 are the `count` words after them.
 
     `text` is "excerpt" (a Wikipedia dump that gensim brings), "pubmed-excerpt", a name of TEXTS, or a file below the
     data's text/.
@@ -73,7 +75,31 @@ def tokens_of(text: str, count: int | None = None) -> Tokens:
     Raises:
         MissingFile: it is not there; says where it belongs.
     """
-    return tokenise(_corpus(text), Tokeniser(), cache_folder() / "tokens", limit=count)
+    assert count is not None or not part, "a part needs a length"
+    limit = None if count is None else count * (part + 1)
+    tokens = tokenise(_corpus(text), Tokeniser(), cache_folder() / "tokens", limit=limit)
+    return tokens if not part or count is None else _after(tokens, count * part)
+
+
+def _after(tokens: Tokens, skipped: int) -> Tokens:
+    """The sentences of `tokens` that begin after so many words, in a file beside.
+
+    Raises:
+        BadFile: there are none.
+    """
+    read, kept = 0, []
+    with tokens.path.open(encoding="utf-8") as lines:
+        for line in lines:
+            if read >= skipped:
+                kept.append(line)
+            read += len(line.split())
+    if not kept:
+        raise BadFile(f"the text has {read:,} words; more than {skipped:,} were expected.")
+    path = tokens.path.with_name(f"{tokens.path.stem}-after-{skipped}.txt")
+    content = "".join(kept).encode()
+    write_atomically(path, content)
+    words = sum(len(line.split()) for line in kept)
+    return tokens._replace(path=path, sentences=len(kept), words=words, hash=hashlib.sha256(content).hexdigest())
 
 
 def _corpus(text: str) -> Corpus:
