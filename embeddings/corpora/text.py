@@ -2,6 +2,7 @@
 
 import codecs
 import io
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import final
@@ -14,7 +15,9 @@ _BORDER = 10_000  # lines from one border to the next
 
 @final
 class PlainText:
-    """Files of text; WikiExtractor's output is read too, its `<doc>` lines are left out."""
+    """Files of text; WikiExtractor's output is read too: its `<doc>` lines are left out, of `--json` lines the text is
+    taken.
+    """
 
     name = "text"
 
@@ -36,12 +39,23 @@ class PlainText:
                         continue
                     if line.startswith(("<doc ", "</doc>")):
                         account.remove("document mark", line)
-                    elif line:
+                        line = ""
+                    for paragraph in filter(None, _of_json(line) if line.startswith('{"') else (line,)):
                         account.read["paragraphs"] += 1
-                        yield line
+                        yield paragraph
                     if number % _BORDER == 0:
                         yield Border(index, number)
             yield Border(index + 1)
+
+
+def _of_json(line: str) -> list[str]:
+    """The paragraphs of an article as `WikiExtractor --json` writes it; any other line is a paragraph itself."""
+    try:
+        article = json.loads(line)
+    except ValueError:
+        return [line]
+    text = article.get("text") if isinstance(article, dict) else None
+    return [paragraph.strip() for paragraph in text.splitlines()] if isinstance(text, str) else [line]
 
 
 def _lines(stream: io.BufferedReader, path: Path, account: Account) -> Iterator[str]:

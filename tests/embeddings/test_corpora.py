@@ -64,6 +64,13 @@ def test_text_is_read_plain_or_compressed(pack: object, tmp_path: Path) -> None:
     assert list(PlainText([path]).paragraphs(Account())) == ["un é", "deux"]
 
 
+def test_wikiextractors_output_is_read_in_both_forms(tmp_path: Path) -> None:
+    plain, lines = tmp_path / "wiki_00", tmp_path / "wiki_01"
+    plain.write_text('<doc id="1" url="u" title="A">\nA\n\nof a\n</doc>\n')
+    lines.write_text('{"id": "2", "title": "B", "text": "B\\n\\nof b"}\n{"no article"}\n')
+    assert list(PlainText([plain, lines]).paragraphs(Account())) == ["A", "of a", "B", "of b", '{"no article"}']
+
+
 def test_a_truncated_gzip_is_named_and_the_next_file_goes_on(tmp_path: Path) -> None:
     lines = "\n".join(hashlib.sha256(bytes([i % 256, i // 256])).hexdigest() for i in range(4000))
     cut, whole = tmp_path / "a.gz", tmp_path / "b.gz"

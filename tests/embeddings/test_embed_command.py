@@ -76,6 +76,10 @@ def test_training_judges_and_draws_in_one_command(
     assert card.args["keep"] == "w5 zebra"
     assert card.metrics["scores"] == result["scores"]
     assert out.stat().st_size < 4 * vectors.matrix.size + 3000
+    (tmp_path / "asked.txt").write_text("zebra\n")
+    judged = said(capsys, "evaluate", str(out), "--vocabulary", str(tmp_path / "asked.txt"), "--json", code=0)
+    # A kept word may be rarer than one that was left out: the count at the limit is what is known.
+    assert json.loads(judged)[str(out)]["occurrences"]["zebra"] == {"count": None, "under": vectors.counts[29] + 1}
     assert "from 24,000 tokens" in page.read_text(encoding="utf-8")
     assert (tmp_path / "map.png").stat().st_size > 1000
 
