@@ -23,7 +23,7 @@ from advgen.core.rng import SampleRng
 from advgen.core.specs import GIVEN, BudgetSpec, Card, Cell, DataSpec, Part
 from advgen.core.targets import ModuleTarget
 from advgen.core.types import Attack, Budget, Defended, Detector, Purifier, Slice, Target
-from advgen.experiments import latent_parts
+from advgen.experiments import clip_target, latent_parts
 from advgen.experiments.data._load import load as load_data
 from advgen.experiments.study import DETECTOR_ARGS
 from advgen.experiments.trained import PREFIX, checkpoint_of
@@ -110,13 +110,16 @@ class Assembly:
         """A network by reference as a target, with its card; a user's module takes classes and shape of the data."""
         at = (part, data._replace(split="test", count=1))
         if at not in self._targets:
-            loaded = zoo.load(self._found(part.name))
+            zero_shot = clip_target.is_zero_shot(part)
+            loaded = clip_target.zero_shot(part) if zero_shot else zoo.load(self._found(part.name))
             sample = self.slice(data)
             channels, height, width = sample.images_u8.shape[1:]
             shape = loaded.image_shape or (int(channels), int(height), int(width))
             network = loaded.network.to(self.device)
             classes = loaded.classes or sample.classes
-            given = dict(part.args)
+            if loaded.card.stands_in_for is not None:
+                self.stand_ins[loaded.card.stands_in_for] = str(loaded.card.args.get("model", part.name))
+            given = {k: v for k, v in part.args if not (zero_shot and k in clip_target.ARGS)}
             decision = given.pop("decision", loaded.decision)
             stochastic = bool(given.pop("stochastic", False))
             if given:

@@ -13,12 +13,12 @@ from advgen.core.errors import BadArgument
 from advgen.core.files import write_atomically
 from advgen.core.specs import BudgetSpec, DataSpec, Part
 from advgen.experiments.assemble import Assembly
+from advgen.experiments.clip_target import channels_of
 from advgen.experiments.finished import give
 from advgen.experiments.given import NAME, read_pictures
 from advgen.experiments.run import Progress, run
 from advgen.experiments.store import Store
 from advgen.experiments.study import check_part, parse
-from advgen.zoo import load as zoo
 
 TABLE = (
     "sample_id", "attack", "budget", "radius", "defense", "knowledge", "label", "clean_prediction", "prediction",
@@ -55,8 +55,7 @@ def attack_images(
     if _is_data_set(place):
         spec = DataSpec(place, "test", count, size)
     else:
-        loaded = zoo.load(target.name)
-        channels = loaded.image_shape[0] if loaded.image_shape else 3
+        channels = channels_of(target)
         found = read_pictures(place, size=size, channels=channels)
         spec = DataSpec(NAME, "test", len(found.names))
         give(assembly, spec, found, target, labels, say=say)

@@ -14,6 +14,7 @@ from advgen.core.device import choose
 from advgen.core.specs import GIVEN, BudgetSpec, Cell, DataSpec, Part
 from advgen.experiments.assemble import Assembly
 from advgen.experiments.claims import claims_hash
+from advgen.experiments.clip_target import channels_of
 from advgen.experiments.environment import environment
 from advgen.experiments.given import (
     NAME,
@@ -29,7 +30,6 @@ from advgen.experiments.keys import attack_key
 from advgen.experiments.run import BATCH_SIZE, Progress, run_cells
 from advgen.experiments.store import Attacked, Store
 from advgen.experiments.study import Study
-from advgen.zoo import load as zoo
 
 UNTARGETED = Part("untargeted")
 ADVERSARIALS = f"{GIVEN}adversarials"
@@ -57,8 +57,7 @@ def judge_finished(
     Labels come from a CSV (`file`, `label`), from sub-folders named as the classes are, or, said aloud, from what the
     target says of the originals.
     """
-    loaded = zoo.load(target.name)
-    channels = loaded.image_shape[0] if loaded.image_shape else 3
+    channels = channels_of(target)
     first, second = matched(
         read_pictures(originals, size=size, channels=channels),
         read_pictures(adversarials, size=size, channels=channels),

@@ -70,6 +70,14 @@ class Pixels(NamedTuple):
         std = torch.tensor(self.std, device=images.device)[:, None, None]
         return (images - mean) / std
 
+    def as_styleclip(self, images: Tensor) -> Tensor:
+        """What the published StyleCLIP optimisation shows to CLIP: values in [-1, 1], enlarged seven times and averaged
+        down to CLIP's size, without its normalisation (orpatashnik/StyleCLIP, criteria/clip_loss.py). To compare with.
+        """
+        if images.shape[1] == 1:
+            images = images.expand(-1, 3, -1, -1)
+        return functional.adaptive_avg_pool2d(functional.interpolate(2 * images - 1, scale_factor=7.0), self.size)
+
     def through_pil(self, images_u8: Tensor) -> Tensor:
         """(N, C, H, W) uint8 to what the model takes, by open_clip's own transform of PIL pictures."""
         from open_clip.transform import PreprocessCfg, image_transform_v2

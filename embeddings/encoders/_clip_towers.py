@@ -22,6 +22,7 @@ from advgen.core import checkpoints
 from advgen.core.errors import BadArgument, BadFile, MissingFile, UnknownName
 from advgen.core.specs import Card, Scalar
 from advgen.embeddings.encoders import _clip_files as files
+from advgen.embeddings.encoders import _clip_functions as functions
 from advgen.embeddings.encoders._clip_pixels import Pixels
 from advgen.embeddings.encoders._clip_tokens import Tokens, of_config
 
@@ -42,13 +43,15 @@ class Towers(NamedTuple):
 
 def load(model: str, weights: str | None) -> Towers:
     """The towers of a reference: `model` is a checkpoint of ours (by name or path), one of open_clip's names, a config
-    (.json), or a folder with an `open_clip_config.json`; `weights` a tag of open_clip's or a file.
+    (.json), a folder with an `open_clip_config.json`, or `module:function`; `weights` a tag of open_clip's or a file.
 
     Raises:
         UnknownName: nothing answers to it.
         MissingFile: its weights must be brought first.
         BadFile: its weights are not what they should be.
     """
+    if _is_function(model):
+        return _of_function(model, weights)
     path = Path(model).expanduser()
     if path.suffix == ".json":
         return _of_config(path, weights)
@@ -147,6 +150,18 @@ def offline() -> Iterator[None]:
             os.environ["HF_HUB_OFFLINE"] = before[0]
         if constants is not None:
             constants.HF_HUB_OFFLINE = before[1]  # type: ignore[attr-defined]
+
+
+def _is_function(model: str) -> bool:
+    where, colon, name = model.rpartition(":")
+    return bool(colon) and len(where) > 1 and name.isidentifier()
+
+
+def _of_function(ref: str, weights: str | None) -> Towers:
+    if weights is not None:
+        raise BadArgument(f"{ref} returns a model with its weights; leave out weights={weights!r}.")
+    made = functions.made(ref)
+    return Towers(made.network, {"embed_dim": made.dim}, made.tokens, made.pixels, None, f"returned by {ref}")
 
 
 def _of_checkpoint(path: Path, weights: str | None) -> Towers:

@@ -1,7 +1,8 @@
 """CLIP: texts and images in one space, through open_clip; images differentiably. Nothing is downloaded.
 
 `model` is the name or file of a checkpoint of ours, any of open_clip's names with `weights` (a tag whose file is on
-this machine, or a file: safetensors, or torch's own format by its restricted reader), or a config (.json) with a file.
+this machine, or a file: safetensors, or torch's own format by its restricted reader), a config (.json) with a file, or
+`module:function`, which returns an open_clip model (alone, or with its preprocess_cfg and tokeniser).
 Images in [0, 1] pass through the model's own preprocessing: antialiased resize, crop, normalisation, as
 open_clip does with PIL. A text longer than the context is refused unless its end may be cut off.
 
@@ -33,9 +34,10 @@ class CLIP:
     paper = "Radford et al. 2021, arXiv 2103.00020"
     cost = "forward"
 
-    model: str  # a checkpoint of ours, one of open_clip's names, a config (.json), or a folder with one
+    model: str  # a checkpoint of ours, one of open_clip's names, a config (.json), a folder with one, module:function
     weights: str | None = None  # a tag of open_clip's, or a file
     truncate: bool = False  # cut the end off texts that are longer than the context
+    styleclip_compat: bool = False  # images as the published StyleCLIP program shows them to CLIP: not normalised
 
     @property
     def dim(self) -> int:
@@ -61,6 +63,7 @@ class CLIP:
         """Of what determines the result: config, preprocessing, rows in use, weights, and whether texts are cut."""
         network, config, _, pixels, ids, _ = self._towers
         facts = ["clip 1", config, pixels, None if ids is None else ids.tolist(), self.truncate]
+        facts += ["styleclip"] if self.styleclip_compat else []
         digest = blake2b(json.dumps(facts, sort_keys=True).encode(), digest_size=16)
         for name, tensor in sorted(network.state_dict().items()):
             digest.update(name.encode())
@@ -107,7 +110,8 @@ class CLIP:
         _check_images(images, images.is_floating_point(), "float")
         if not len(images):
             return torch.empty((0, self.dim), device=images.device)
-        return self._seen(self._towers.pixels(images.float()))
+        pixels = self._towers.pixels
+        return self._seen((pixels.as_styleclip if self.styleclip_compat else pixels)(images.float()))
 
     @torch.no_grad()
     def encode_images_u8(self, images_u8: Tensor) -> Tensor:
@@ -118,6 +122,8 @@ class CLIP:
             BadArgument: not (N, C, H, W) uint8.
         """
         _check_images(images_u8, images_u8.dtype == torch.uint8, "uint8")
+        if self.styleclip_compat:
+            return self.encode_images(images_u8.float() / 255)
         if not len(images_u8):
             return torch.empty((0, self.dim), device=images_u8.device)
         return self._seen(self._towers.pixels.through_pil(images_u8).to(images_u8.device))

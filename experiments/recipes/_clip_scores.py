@@ -1,9 +1,10 @@
 """How well images and captions find each other, and what a CLIP tells of attributes without being taught them."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advgen.core.types import Slice
@@ -11,26 +12,24 @@ from advgen.embeddings.encoders._clip_pixels import Pixels
 from advgen.experiments.avatars import held_out
 from advgen.experiments.avatars.avatar import Attributes
 from advgen.experiments.recipes import _captions as captions
+from advgen.experiments.recipes import _prompts as prompts
 from advgen.experiments.recipes._classify import as_metric
 
 BATCH = 256
+ASKED = 512  # portraits of a set that are asked for their caption among nearly right ones, and all unseen combinations
 HARD = 99  # captions that are nearly right beside the right one
-PROMPTS = {  # the first is what a caption says of a picture without the attribute
-    "glasses": ("a person with hair", "a person with hair and round glasses", "a person with hair and square glasses"),
-    "sunglasses": ("a person with hair", "a person with hair and sunglasses", "a person with hair and dark glasses"),
-    "hat": ("a person with brown hair", "a person with brown hair and a red cap", "a person with a blue beanie"),
-    "beard": ("a person with hair", "a person with hair and a full beard", "a person with hair and a goatee"),
-    "moustache": ("a person with hair", "a person with hair and a moustache"),
-    "earrings": ("a person with hair", "a person with hair and hoop earrings", "a person with hair and stud earrings"),
-    "smiling": ("a person with hair", "a smiling person with hair", "a cheerful person with hair"),
-    "elderly": ("a person with hair", "an elderly person with hair", "an old person with hair"),
-    "long_hair": ("a person with short brown hair", "a person with long straight brown hair"),
-    "curly_hair": ("a person with short brown hair", "a person with short curly brown hair"),
-    "bald": ("a person with short brown hair", "a person with a bald head"),
-    "dyed_hair": ("a person with brown hair", "a person with purple hair", "a person with green hair"),
-}
+FEWEST = 8  # portraits that must have a value for it to be asked about
+PROBED = 4096  # training portraits that a linear probe learns from
 
-Numbers = Callable[[Sequence[str]], Tensor]  # texts to the rows of the token embedding
+Texts = Callable[[Sequence[str]], Tensor]  # texts to features (N, D) of length one
+
+
+class Answer(NamedTuple):
+    """What is asked of an aspect: how many answers there are, and the mean over them of the share of right ones."""
+
+    answers: int
+    balanced: float
+    n: int
 
 
 @torch.no_grad()
@@ -55,36 +54,112 @@ def found_within(cosines: Tensor, same: Tensor, k: int) -> Tensor:
 
 def retrieval(images: Tensor, texts: Tensor, content: Sequence[int]) -> dict[str, Any]:
     """R@1 and R@5 both ways; a caption that says the same is a hit."""
-    numbers = torch.tensor(content)
-    same, cosines = numbers[:, None] == numbers[None], images @ texts.T
+    same, cosines = _same(content), images @ texts.T
     n = len(content)
     ways = (("image to text", cosines), ("text to image", cosines.T))
     return {f"R@{k} {way}": as_metric(int(found_within(c, same, k).sum()), n) for way, c in ways for k in (1, 5)}
 
 
-def measured(network: nn.Module, pixels: Pixels, numbers: Numbers, test: Slice, validation: Slice) -> dict[str, Any]:
-    """Everything that stands on the card, on the test split; `validation` sets the thresholds of yes or no."""
-    shown = captions.attributes_of(test)
-    images = image_features(network, pixels, test.images_u8)
-    content = captions.contents(shown)
+def hard(images: Tensor, shown: Sequence[Attributes], texts: Texts, phrasings: Sequence[int], variety: str) -> Tensor:
+    """(N,) whether the right caption is the nearest among those that differ from it in one attribute or swap two."""
+    found = []
+    for place, attributes in enumerate(shown):
+        phrasing = phrasings[place % len(phrasings)]
+        key = f"test {place}"
+        others = captions.nearly_right(attributes, HARD, seed=0, key=key, variety=variety, unseen=True)
+        told = texts([captions.said(a, phrasing) for a in (attributes, *others)])
+        found.append(bool((told @ images[place]).argmax() == 0))
+    return torch.tensor(found)
 
-    def features(texts: Sequence[str]) -> Tensor:
-        return text_features(network, numbers(texts))
 
-    seen = features([captions.said(a, captions.SEEN[i % len(captions.SEEN)]) for i, a in enumerate(shown)])
-    found: dict[str, Any] = {"captions that differ": len(set(content)), **retrieval(images, seen, content)}
-    others = {
-        "unseen phrasings": [captions.said(a, captions.UNSEEN[i % 2]) for i, a in enumerate(shown)],
-        "unseen synonyms": [captions.said(a, i % 3, held_out_words=True) for i, a in enumerate(shown)],
+def zero_shot(images: Tensor, shown: Sequence[Attributes], texts: Texts) -> dict[str, Answer]:
+    """By aspect: which of its values a portrait has, by the nearest of the values' texts (each a mean of several)."""
+    found = {}
+    for aspect, asked in occurring(shown).items():
+        means = torch.stack([F.normalize(texts(prompts.phrased(said)).mean(0), dim=0) for said in asked])
+        wanted = _wanted(shown, asked)
+        found[aspect] = _answer((images @ means.T).argmax(1), wanted, len(asked))
+    return found
+
+
+def probe(
+    images: Tensor, shown: Sequence[Attributes], known: Tensor, known_shown: Sequence[Attributes]
+) -> dict[str, Answer]:
+    """The same questions answered by a logistic regression on features `known`, every value with equal weight."""
+    found = {}
+    mean, std = known.mean(0), known.std(0)
+    for aspect, asked in occurring(shown).items():
+        wanted = _wanted(known_shown, asked)
+        told = wanted >= 0
+        layer = _fitted((known[told] - mean) / std, wanted[told], len(asked))
+        found[aspect] = _answer(layer((images - mean) / std).argmax(1), _wanted(shown, asked), len(asked))
+    return found
+
+
+def occurring(shown: Sequence[Attributes]) -> dict[str, list[prompts.Said]]:
+    """The questions of which at least two answers are true of enough of these portraits."""
+    found = {}
+    for aspect, asked in prompts.questions().items():
+        values = [prompts.seen(a)[aspect] for a in shown]
+        there = [said for said in asked if sum(v in said.values for v in values) >= FEWEST]
+        if len(there) > 1:
+            found[aspect] = there
+    return found
+
+
+def attribute_table(answered: Mapping[str, Mapping[str, Answer]]) -> dict[str, Any]:
+    """Zero-shot and probe side by side, as they stand on a card."""
+    zero, linear = answered["zero-shot"], answered["linear probe"]
+    each = {
+        f"{name} of {zero[name].answers}": {
+            "zero-shot": round(zero[name].balanced, 4),
+            "linear probe": round(linear[name].balanced, 4),
+            "n": zero[name].n,
+        }
+        for name in zero
     }
-    for what, texts in others.items():
-        found |= {f"{name}, {what}": v for name, v in retrieval(images, features(texts), content).items()}
-    apart = torch.tensor([held_out(a) for a in shown])
-    right = found_within(images @ seen.T, _same(content), 1)
-    for what, which in (("unseen combinations", apart), ("seen combinations", ~apart)):
-        found[f"R@1 image to text, {what}"] = as_metric(int(right[which].sum()), int(which.sum()))
-    found |= _hard(images, shown, features)
-    return found | _zero_shot(network, pixels, features, test, validation)
+    values = [a.balanced for a in zero.values()]
+    probed = [linear[name].balanced for name in zero]
+    if not values:
+        return {}
+    mean = sum(values) / len(values)
+    return {
+        "mean": round(mean, 4),
+        "worst": round(min(values), 4),
+        "linear probe mean": round(sum(probed) / len(probed), 4),
+        **each,
+    }
+
+
+def _wanted(shown: Sequence[Attributes], asked: Sequence[prompts.Said]) -> Tensor:
+    """(N,) which of the answers is true; -1 where none is."""
+    values = [prompts.seen(a)[asked[0].aspect] for a in shown]
+    return torch.tensor([next((k for k, said in enumerate(asked) if v in said.values), -1) for v in values])
+
+
+def _answer(told: Tensor, wanted: Tensor, answers: int) -> Answer:
+    shares = [(told[wanted == k] == k).double().mean() for k in range(answers) if bool((wanted == k).any())]
+    return Answer(answers, float(sum(shares)) / len(shares), int((wanted >= 0).sum()))
+
+
+def _fitted(features: Tensor, wanted: Tensor, answers: int) -> nn.Linear:
+    counts = torch.bincount(wanted, minlength=answers).clamp(min=1)
+    weight = len(wanted) / (answers * counts.float())
+    with torch.random.fork_rng(devices=[]):
+        layer = nn.Linear(features.shape[1], answers)
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=150, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = F.cross_entropy(layer(features), wanted, weight=weight) + 1e-3 * layer.weight.square().sum()
+        loss.backward()
+        return loss
+
+    with torch.enable_grad():
+        optimizer.step(closure)
+    return layer.requires_grad_(False)
 
 
 def _same(content: Sequence[int]) -> Tensor:
@@ -92,51 +167,26 @@ def _same(content: Sequence[int]) -> Tensor:
     return numbers[:, None] == numbers[None]
 
 
-def _hard(images: Tensor, shown: Sequence[Attributes], features: Callable[[Sequence[str]], Tensor]) -> dict[str, Any]:
-    """R@1 among the right caption and those that differ from it in one attribute or swap two."""
-    right, fewest = 0, HARD
-    for place, attributes in enumerate(shown):
-        others = captions.nearly_right(attributes, HARD, seed=0, key=f"test {place}", unseen=True)
-        texts = features([captions.said(a) for a in (attributes, *others)])
-        right += int((texts @ images[place]).argmax() == 0)
-        fewest = min(fewest, len(others))
-    return {"R@1 among captions nearly right": {**as_metric(right, len(shown)), "others": fewest}}
-
-
-def _zero_shot(
-    network: nn.Module, pixels: Pixels, features: Callable[[Sequence[str]], Tensor], test: Slice, validation: Slice
+def measured(
+    images: Tensor, known: Tensor, test: Slice, train: Slice, texts: Texts, variety: str, which: str = ""
 ) -> dict[str, Any]:
-    """Balanced accuracy of each attribute by its prompts, the threshold set where validation is best."""
-    from advgen.experiments.recipes.avatars_attributes import presence
-
-    names = tuple(PROMPTS)
-    directions = []
-    for name in names:
-        without, *present = features(PROMPTS[name])
-        directions.append(torch.stack(present).mean(0) - without)
-    known = image_features(network, pixels, validation.images_u8) @ torch.stack(directions).T
-    asked = image_features(network, pixels, test.images_u8) @ torch.stack(directions).T
-    there, wanted = presence(validation, names) > 0, presence(test, names) > 0
-    found: dict[str, Any] = {}
-    for k, name in enumerate(names):
-        balanced = _balanced(asked[:, k] > _best_threshold(known[:, k], there[:, k]), wanted[:, k])
-        found[f"zero-shot {name}"] = {"balanced accuracy": balanced, "present": int(wanted[:, k].sum())}
-    each = [row["balanced accuracy"] for row in found.values() if row["balanced accuracy"] is not None]
-    mean, worst = (round(sum(each) / len(each), 4), min(each)) if each else (None, None)
-    return {"zero-shot mean": mean, "zero-shot worst": worst, **found}
-
-
-def _balanced(said_yes: Tensor, yes: Tensor) -> float | None:
-    """The mean of the rates of right answers among yes and among no; None where one of the two is not there."""
-    if not (0 < int(yes.sum()) < len(yes)):
-        return None
-    return round(float((said_yes[yes].float().mean() + (~said_yes[~yes]).float().mean()) / 2), 4)
-
-
-def _best_threshold(scores: Tensor, yes: Tensor) -> float:
-    ordered, places = scores.sort()
-    # Above threshold k: everything after place k in the order.
-    hits = yes[places].flip(0).cumsum(0).flip(0) / yes.sum().clamp(min=1)
-    misses = (~yes[places]).flip(0).cumsum(0).flip(0) / (~yes).sum().clamp(min=1)
-    best = int((hits - misses).argmax())
-    return float(ordered[best - 1] + ordered[best]) / 2 if best else float(ordered[0]) - 1
+    """A card's numbers of one test set: features `images` of it, `known` of training portraits."""
+    shown = captions.attributes_of(test)
+    content = captions.contents(shown)
+    seen = texts([captions.said(a, captions.SEEN[i % len(captions.SEEN)]) for i, a in enumerate(shown)])
+    apart = torch.tensor([held_out(a) for a in shown])
+    found: dict[str, Any] = {"captions that differ": len(set(content)), **retrieval(images, seen, content)}
+    first = torch.arange(len(shown)) < ASKED
+    some = (first | apart).nonzero().flatten()
+    for what, phrasings, rows in (("", captions.SEEN, some), (", unseen phrasings", captions.UNSEEN, some[:ASKED])):
+        right = hard(images[rows], [shown[int(i)] for i in rows], texts, phrasings, variety)
+        groups = {"": first[rows], ", seen combinations": ~apart[rows], ", unseen combinations": apart[rows]}
+        for also, which_rows in groups.items() if not what else [("", first[rows])]:
+            hits = int(right[which_rows].sum())
+            found[f"R@1 of {HARD + 1}{what}{also}"] = as_metric(hits, int(which_rows.sum()))
+    answered = {
+        "zero-shot": zero_shot(images, shown, texts),
+        "linear probe": probe(images, shown, known, captions.attributes_of(train)[: len(known)]),
+    }
+    found |= {f"attributes, {name}" if name else "": value for name, value in attribute_table(answered).items()}
+    return {f"{which}{name}": value for name, value in found.items()}

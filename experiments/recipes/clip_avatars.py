@@ -1,40 +1,44 @@
-"""A small CLIP on captioned avatars: both towers from nothing, a few hundred thousand weights, rows of words in use.
+"""A small CLIP on captioned avatars: both towers from nothing, a few million weights, rows of words in use.
 
-Symmetric InfoNCE over a batch, where captions that say the same are all right, and beside each image's caption a few
-that are nearly right (one attribute changed, or two colours swapped), as the rest of a batch hardly teaches detail.
-Every picture is captioned anew at each step by one of the phrasings that are not held out. The token embedding keeps
-the rows of these captions alone. Held-out combinations, phrasings and synonyms are measured, never trained.
+Every step asks two things. Symmetric InfoNCE over whole captions, where captions that say the same are all right, and
+beside each image's caption a few that are nearly right (one attribute changed, or two colours swapped), as the rest of
+a batch hardly teaches detail. And short texts ("round glasses", "a smiling person with red hair"), each of which must
+lie nearer to the pictures of which it is true than to those of which it is not. Some pictures are blurred, noisy,
+compressed, or made again by a generator from what its encoder saw, so that its own images are read too. Held-out
+combinations, phrasings and synonyms are measured, never trained; the token embedding keeps the rows in use alone.
 
 Radford et al. 2021, arXiv 2103.00020, figure 3; captions that are nearly right: Yuksekgonul et al. 2022, "When and why
 vision-language models behave like bags-of-words, and what to do about it?", arXiv 2210.01936, section 4.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, final
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from advgen.core.errors import BadArgument
+from advgen.core.files import sha256
 from advgen.core.meter import Meter
-from advgen.core.specs import Card
+from advgen.core.rng import stream_seed
+from advgen.core.specs import Card, Scalar
 from advgen.core.types import Slice
 from advgen.embeddings.encoders._clip_pixels import Pixels
 from advgen.embeddings.encoders._clip_tokens import BytePairs, ids_in_use
-from advgen.embeddings.encoders._clip_towers import IDS, build, description
+from advgen.embeddings.encoders._clip_towers import description
 from advgen.experiments.recipes import _captions as captions
 from advgen.experiments.recipes import _clip_scores as scores
-from advgen.experiments.recipes._augment import augmented
-from advgen.experiments.recipes._make import Training, Work, load_splits, make
+from advgen.experiments.recipes import _clip_train as clip_train
+from advgen.experiments.recipes import _prompts as prompts
+from advgen.experiments.recipes._clip_train import CONTEXT, MEAN, STD
+from advgen.experiments.recipes._make import Splits, Training, Work, load_splits, make
+from advgen.experiments.recipes._rebuilt import Rebuilt, rebuilt
 from advgen.experiments.recipes._train import Plan
 
-MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # CLIP's own
-CONTEXT = 40  # pieces; the longest caption has 32
-HIGHEST_SCALE = 100.0  # of the logits, as in the paper
+SHORT_TEXTS = 2  # pairs of a right and a wrong short text an image, of which a step draws one
 
 
 @final
@@ -42,79 +46,94 @@ HIGHEST_SCALE = 100.0  # of the logits, as in the paper
 class CLIPAvatars:
     size: int = 64  # pixels of the portraits
     seen_at: int = 64  # pixels that the image tower takes; more than `size` enlarges
-    variety: Literal["plain", "full"] = "full"  # of the portraits
-    population: int = 0  # their seed
-    images: int = 12_000  # of the train split
+    population: int = 0  # the seed of the portraits
+    identities: int = 1024  # persons among them; six in ten are for training
+    images: int = 15_000  # plain portraits of the train split
+    full: int = 3_000  # and of the variety "full"
+    generator: str | None = None  # whose encoder has seen `rebuilt` of the plain ones; None = none are made again
+    encoder: str | None = None
+    rebuilt: int = 4_000
+    measured: int = 2_048  # portraits of the test split
     width: int = 24  # channels of the image tower's stem
     text_width: int = 64
     dim: int = 128  # of the common space
-    nearly_right: int = 2  # captions beside each image's own
-    epochs: int = 14
+    nearly_right: int = 1  # captions beside each image's own
+    epochs: int = 8
     batch_size: int = 128
     learning_rate: float = 2e-3  # of AdamW, at its peak
+    precision: Literal["32", "bf16"] = "32"  # of the image tower in training; bf16 is faster where the processor has it
     name: str | None = None  # of the checkpoint; None = clip_avatars_SIZE
 
     def train(self, out: Path, *, seed: int, device: str, resume: bool, limit: int | None, meter: Meter) -> Card:
-        if self.images < 1 or self.nearly_right < 1:
-            raise BadArgument(f"images and nearly_right must be 1 or more, got {self.images} and {self.nearly_right}.")
-        # Labelled by an attribute, the splits share no person.
-        population = (("label", "glasses"), ("seed", self.population), ("variety", self.variety))
-        splits = load_splits("avatars", self.size, population, counts={"train": self.images})
-        shown = captions.attributes_of(splits.train)
+        self._check()
+        plain, full = self._splits("plain", self.images), self._splits("full", self.full)
+        again = None if self.generator is None else rebuilt(self.generator, self.encoder, plain, self.rebuilt)
+        shown = captions.attributes_of(plain.train) + (captions.attributes_of(full.train) if self.full else [])
+        varieties = ["plain"] * self.images + ["full"] * self.full
         texts = [[captions.said(a, p) for p in captions.SEEN] for a in shown]
-        others = [_others(a, self.nearly_right, seed, place) for place, a in enumerate(shown)]
-        tokens = BytePairs(CONTEXT, ids_in_use(sorted({t for some in (*texts, *others) for t in some})))
-        config, pixels = self._config(len(tokens.ids)), Pixels((self.seen_at, self.seen_at), MEAN, STD)
+        others = [self._others(a, v, seed, k) for k, (a, v) in enumerate(zip(shown, varieties, strict=True))]
+        draws = np.random.default_rng(stream_seed(seed, "train/captions", "short texts"))
+        short = prompts.several(shown, SHORT_TEXTS, draws)
+        single = prompts.single()
+        said = [t for some in (*texts, *others, *(s for s, _ in single)) for t in some]
+        said += [t for some in short for t, _ in some]
+        # A token never reaches over a blank, and there are far fewer words than texts.
+        tokens = BytePairs(CONTEXT, ids_in_use(sorted({word for t in said for word in t.split()})))
+        config = clip_train.config(self.seen_at, self.width, self.text_width, self.dim, len(tokens.ids))
+        pixels = Pixels((self.seen_at, self.seen_at), MEAN, STD)
+        rows = [*range(len(shown)), *range(0 if again is None else self.rebuilt)]
+        images = [plain.train.images_u8, *([full.train.images_u8] if self.full else [])]
         tensors = (
-            splits.train.images_u8,
-            torch.stack([_small(tokens, some) for some in texts]),
-            torch.stack([_small(tokens, some) for some in others]),
-            torch.tensor(captions.contents(shown)),
+            torch.cat(images if again is None else [*images, again.train]),
+            torch.stack([_small(tokens, some) for some in texts])[rows],
+            torch.stack([_small(tokens, some) for some in others])[rows],
+            torch.tensor(captions.contents(shown))[rows],
+            prompts.codes(shown)[rows],
+            torch.stack([_small(tokens, [t for t, _ in some]) for some in short])[rows],
+            torch.stack([torch.stack([m for _, m in some]) for some in short])[rows],
         )
-        validation = captions.attributes_of(splits.validation)
+        bank = clip_train.Bank([_small(tokens, some) for some, _ in single], torch.stack([m for _, m in single]))
+        validation = captions.attributes_of(plain.validation)
         plan = Plan(
-            lambda network, batch: _loss(network, pixels, batch),
-            lambda network: _score(network, pixels, tokens, splits.validation, validation),
+            lambda network, batch: clip_train.loss(network, pixels, batch, bank, half=self.precision == "bf16"),
+            lambda network: _score(network, pixels, tokens, plain.validation, validation),
             self.epochs,
             self.batch_size,
             self.learning_rate,
             weight_decay=0.02,
             half_costs=0.005,
-            after_step=_bound_scale,
+            after_step=clip_train.bound_scale,
         )
+        hashes: dict[str, Scalar] = {**plain.hashes("plain"), **(full.hashes("full") if self.full else {})}
+        from_files = {} if again is None else {"generator.sha256": sha256(again.generator)}
         training = Training(
             self.name or f"clip_avatars_{self.size}", "encoder", "clip_avatars",
-            {**asdict(self), **description(config, pixels)}, None, splits.hashes(), tensors, plan,
-            lambda network: scores.measured(network, pixels, tokens.numbers, splits.test, splits.validation),
-            stands_in_for="published CLIP", create=lambda: _fresh(config, tokens),
+            {**asdict(self), **description(config, pixels), **from_files}, None, hashes, tensors, plan,
+            lambda network: _measured(network, pixels, tokens, plain, full if self.full else None, again),
+            stands_in_for="published CLIP", create=lambda: clip_train.fresh(config, tokens, "the recipe clip_avatars"),
         )  # fmt: skip
         return make(training, Work(out, seed, device, resume, limit, meter))
 
-    def _config(self, rows: int) -> dict[str, Any]:
-        """open_clip's `model_cfg`: one block a stage of its ResNet, two layers of text."""
-        return {
-            "embed_dim": self.dim,
-            "vision_cfg": {
-                "layers": [1, 1, 1, 1],
-                "width": self.width,
-                "head_width": 2 * self.width,
-                "image_size": self.seen_at,
-            },
-            "text_cfg": {
-                "context_length": CONTEXT,
-                "vocab_size": rows,
-                "width": self.text_width,
-                "heads": 4,
-                "layers": 2,
-            },
-        }
+    def _check(self) -> None:
+        if self.images < 1 or self.nearly_right < 1:
+            raise BadArgument(f"images and nearly_right must be 1 or more, got {self.images} and {self.nearly_right}.")
+        if self.generator is not None and not (self.encoder and 0 < self.rebuilt <= self.images):
+            raise BadArgument(
+                f"pictures are made again by a generator and the encoder trained for it, 1 to {self.images} of them; "
+                f"got encoder={self.encoder!r} and rebuilt={self.rebuilt}."
+            )
 
+    def _splits(self, variety: Literal["plain", "full"], count: int) -> Splits:
+        # Labelled by an attribute, the splits share no person.
+        args = (("identities", self.identities), ("label", "glasses"), ("seed", self.population), ("variety", variety))
+        return load_splits("avatars", self.size, args, counts={"train": max(count, 1), "test": self.measured})
 
-def _others(attributes: Any, n: int, seed: int, place: int) -> list[str]:
-    """`4 n` captions that are nearly right, of which each step draws n; in phrasings that are not held out."""
-    found = captions.nearly_right(attributes, 4 * n, seed=seed, key=f"train {place}")
-    said = [captions.said(a, captions.SEEN[(place + k) % len(captions.SEEN)]) for k, a in enumerate(found)]
-    return [said[k % len(said)] for k in range(4 * n)]
+    def _others(self, attributes: Any, variety: str, seed: int, place: int) -> list[str]:
+        """`4 nearly_right` captions, of which each step draws a quarter; in phrasings that are not held out."""
+        n = 4 * self.nearly_right
+        found = captions.nearly_right(attributes, n, seed=seed, key=f"train {place}", variety=variety)
+        said = [captions.said(a, captions.SEEN[(place + k) % len(captions.SEEN)]) for k, a in enumerate(found)]
+        return [said[k % len(said)] for k in range(n)]
 
 
 def _small(tokens: BytePairs, texts: Sequence[str]) -> Tensor:
@@ -122,29 +141,29 @@ def _small(tokens: BytePairs, texts: Sequence[str]) -> Tensor:
     return tokens.numbers(texts).to(torch.int16)
 
 
-def _fresh(config: dict[str, Any], tokens: BytePairs) -> nn.Module:
-    network = build(config, "the recipe clip_avatars")
-    network.register_buffer(IDS, torch.tensor(list(tokens.ids)))
-    return network
+def _measured(
+    network: nn.Module, pixels: Pixels, tokens: BytePairs, plain: Splits, full: Splits | None, again: Rebuilt | None
+) -> dict[str, Any]:
+    """On the plain portraits, on them made again, and on the varied ones, each with a probe of its own."""
+    kept: dict[str, Tensor] = {}
 
+    def texts(several: Sequence[str]) -> Tensor:
+        new = [t for t in dict.fromkeys(several) if t not in kept]
+        if new:
+            kept.update(zip(new, clip_train.texts_encoded(network, tokens.numbers(new)), strict=True))
+        return torch.stack([kept[t] for t in several])
 
-def _loss(network: nn.Module, pixels: Pixels, batch: tuple[Tensor, ...]) -> Tensor:
-    images_u8, texts, others, content = batch
-    n, n_others = len(images_u8), others.shape[1] // 4
-    rows = torch.arange(n)
-    # On the CPU, whose generator is the one that is seeded at each step.
-    phrasing = torch.randint(texts.shape[1], (n,))
-    chosen = torch.rand(n, others.shape[1]).argsort(1)[:, :n_others]
-    said = torch.cat([texts[rows, phrasing], others[rows[:, None], chosen].flatten(0, 1)]).long()
-    images, features, scale = network(pixels(augmented(images_u8.float() / 255.0, "light")), said)
-    own, nearly = features[:n], features[n:].unflatten(0, (n, n_others))
-    cosines = images @ own.T
-    same = (content[:, None] == content[None]).float()
-    right = same / same.sum(1, keepdim=True)
-    beside = torch.cat([cosines, (images[:, None] * nearly).sum(2)], dim=1)
-    to_text = -(F.log_softmax(scale * beside, dim=1)[:, :n] * right).sum(1).mean()
-    to_image = -(F.log_softmax(scale * cosines.T, dim=1) * right).sum(1).mean()
-    return (to_text + to_image) / 2
+    sets = [("", plain, plain.train.images_u8, plain.test.images_u8, "plain")]
+    if again is not None:
+        sets.append(("made again: ", plain, again.train, again.test, "plain"))
+    if full is not None:
+        sets.append(("full variety: ", full, full.train.images_u8, full.test.images_u8, "full"))
+    found: dict[str, Any] = {}
+    for which, splits, known, asked, variety in sets:
+        seen = scores.image_features(network, pixels, asked)
+        probed = scores.image_features(network, pixels, known[: scores.PROBED])
+        found |= scores.measured(seen, probed, splits.test, splits.train, texts, variety, which)
+    return found
 
 
 def _score(network: nn.Module, pixels: Pixels, tokens: BytePairs, part: Slice, shown: Sequence[Any]) -> float:
@@ -152,9 +171,4 @@ def _score(network: nn.Module, pixels: Pixels, tokens: BytePairs, part: Slice, s
     said = [captions.said(a, captions.SEEN[place % len(captions.SEEN)]) for place, a in enumerate(shown)]
     images = scores.image_features(network, pixels, part.images_u8)
     found = scores.retrieval(images, scores.text_features(network, tokens.numbers(said)), captions.contents(shown))
-    return (found["R@1 image to text"]["value"] + found["R@1 text to image"]["value"]) / 2
-
-
-@torch.no_grad()
-def _bound_scale(network: Any) -> None:
-    network.logit_scale.clamp_(0, math.log(HIGHEST_SCALE))
+    return float(found["R@1 image to text"]["value"] + found["R@1 text to image"]["value"]) / 2

@@ -478,3 +478,69 @@ def test_a_tokeniser_of_the_hub_is_asked_as_open_clip_asks_it() -> None:
 def test_the_registry_builds_it_from_text(config_file: Path, weights: Path, encoder: CLIP) -> None:
     built = registry.create("encoders", "clip", model=str(config_file), weights=str(weights), truncate="false")
     assert built.hash == encoder.hash
+
+
+def test_styleclips_way_of_showing_images_is_theirs_and_gives_other_numbers(config_file: Path, weights: Path) -> None:
+    """Their loss: `avg_pool(upsample(image))` of values in [-1, 1], made for CLIPs of 224 pixels."""
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    pixels = _clip_towers.Pixels((224, 224), (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
+    theirs = nn.AvgPool2d(kernel_size=64 // 32)(nn.Upsample(scale_factor=7)(2 * images - 1))
+    torch.testing.assert_close(pixels.as_styleclip(images), theirs)
+    ours = CLIP(str(config_file), str(weights))
+    compat = CLIP(str(config_file), str(weights), styleclip_compat=True)
+    assert not torch.allclose(ours.encode_images(images), compat.encode_images(images), atol=1e-3)
+    assert ours.hash != compat.hash
+    torch.testing.assert_close(ours.encode(TEXTS), compat.encode(TEXTS))
+
+
+FUNCTION = """
+import json, open_clip
+from pathlib import Path
+from safetensors.torch import load_file
+
+def model():
+    network = open_clip.CLIP(**json.loads(Path({config!r}).read_text())["model_cfg"])
+    network.load_state_dict(load_file({weights!r}))
+    return network, {{"mean": [0.45, 0.4, 0.35], "std": [0.25, 0.2, 0.3]}}, None
+
+def tokenised():
+    network, preprocess, _ = model()
+    return network, preprocess, open_clip.SimpleTokenizer(context_length=24)
+
+def broken():
+    raise RuntimeError("no weights today")
+
+def other():
+    return open_clip.SimpleTokenizer()
+"""
+
+
+def test_a_model_comes_from_a_function_of_the_users(
+    encoder: CLIP, config_file: Path, weights: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(FUNCTION.format(config=str(config_file), weights=str(weights)))
+    images = torch.rand(2, 3, 50, 60)
+    for name in ("model", "tokenised"):
+        own = CLIP(f"{file}:{name}")
+        assert (own.dim, own.context_length) == (encoder.dim, encoder.context_length)
+        torch.testing.assert_close(own.encode(TEXTS), encoder.encode(TEXTS))
+        torch.testing.assert_close(own.encode_images(images), encoder.encode_images(images))
+        with pytest.raises(BadArgument, match=r"the context of .* holds 24"):
+            own.encode(["very " * 40 + "old"])
+    assert CLIP(f"{file}:model").hash == CLIP(f"{file}:model").hash
+
+
+def test_what_a_function_does_wrong_is_said_in_a_sentence(config_file: Path, weights: Path, tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(FUNCTION.format(config=str(config_file), weights=str(weights)))
+    with pytest.raises(BadArgument, match="failed with RuntimeError: no weights today"):
+        CLIP(f"{file}:broken").encode(["hat"])
+    with pytest.raises(BadArgument, match=r"must return an open_clip model.* a SimpleTokenizer, has no encode_image"):
+        CLIP(f"{file}:other").encode(["hat"])
+    with pytest.raises(UnknownName, match="did you mean 'model'"):
+        CLIP(f"{file}:modell").encode(["hat"])
+    with pytest.raises(BadArgument, match="leave out weights"):
+        CLIP(f"{file}:model", "x.pt").encode(["hat"])
+    with pytest.raises(UnknownName, match="no module 'nowhere_at_all'"):
+        CLIP("nowhere_at_all:model").encode(["hat"])

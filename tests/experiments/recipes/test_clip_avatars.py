@@ -12,8 +12,11 @@ from advgen.core.errors import BadArgument
 from advgen.core.meter import Meter
 from advgen.embeddings.encoders.clip import CLIP
 from advgen.experiments.avatars import HELD_OUT_SYNONYMS, held_out
+from advgen.experiments.avatars.avatar import Attributes
 from advgen.experiments.recipes import _captions as captions
 from advgen.experiments.recipes import _clip_scores as scores
+from advgen.experiments.recipes import _clip_train as clip_train
+from advgen.experiments.recipes import _prompts as prompts
 from advgen.experiments.recipes import clip_avatars
 from advgen.experiments.recipes._make import load_splits
 
@@ -21,6 +24,9 @@ SMALL = {
     "size": 32,
     "seen_at": 32,
     "images": 48,
+    "full": 16,
+    "identities": 128,
+    "measured": 48,
     "width": 8,
     "text_width": 16,
     "dim": 16,
@@ -29,10 +35,14 @@ SMALL = {
 }
 
 
+def splits(variety):
+    population = (("identities", 128), ("label", "glasses"), ("seed", 0), ("variety", variety))
+    return load_splits("avatars", 32, population, counts={"train": 48, "validation": 48, "test": 48})
+
+
 @pytest.fixture(scope="module")
 def part():
-    population = (("label", "glasses"), ("seed", 0), ("variety", "full"))
-    return load_splits("avatars", 32, population, counts={"train": 48, "validation": 48, "test": 48}).train
+    return splits("full").train
 
 
 @pytest.fixture(autouse=True)
@@ -41,7 +51,7 @@ def few(monkeypatch):
     whole = clip_avatars.load_splits
 
     def small(data, size, args, *, counts):
-        return whole(data, size, args, counts={**counts, "validation": 48, "test": 48})
+        return whole(data, size, args, counts={**counts, "validation": 48})
 
     monkeypatch.setattr(clip_avatars, "load_splits", small)
     monkeypatch.setattr(scores, "HARD", 9)
@@ -100,13 +110,42 @@ def test_a_caption_that_says_the_same_is_a_hit():
     assert apart["R@5 text to image"] == {**apart["R@5 text to image"], "value": 1.0, "n": 4}
 
 
-def test_the_threshold_of_yes_is_the_best_of_all():
-    generator = torch.Generator().manual_seed(0)
-    for _ in range(20):
-        values, yes = torch.randn(30, generator=generator), torch.rand(30, generator=generator) < 0.3
-        found = scores._balanced(values > scores._best_threshold(values, yes), yes)
-        tried = [scores._balanced(values > t, yes) for t in (values.min() - 1, *values)]
-        assert found == max(tried)
+def test_values_of_the_variety_are_changed_first_and_attributes_take_turns():
+    plain = Attributes(hair_style="short", hair_colour="brown")
+    others = captions.nearly_right(plain, 99, seed=0, key="", variety="plain")
+    changed = [{name for name, v in vars(o).items() if v != getattr(plain, name)} for o in others]
+    assert len(others) == 99
+    assert len({frozenset(c) for c in changed[:7]}) >= 6
+    usual = [all(getattr(o, name) in values for name, values in captions.PLAIN.items()) for o in others]
+    assert usual == sorted(usual, reverse=True)
+
+
+def test_a_question_is_answered_by_the_nearest_text_and_every_value_counts_alike(part):
+    shown = captions.attributes_of(part)
+    values = [prompts.seen(a)["age"] for a in shown]
+    assert len(set(values)) > 1
+    basis = dict(zip(prompts.AGES, torch.eye(3), strict=True))
+
+    def texts(several):
+        return torch.stack([basis[next((a for a in prompts.AGES if a in t), "young")] for t in several])
+
+    asked = {"age": [s for s in prompts.questions()["age"] if s.values[0] in values]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scores, "occurring", lambda shown: asked)
+        patch.setattr(prompts, "phrased", lambda said: [f"a {said.values[0]} person"])
+        right = scores.zero_shot(torch.stack([basis[v] for v in values]), shown, texts)
+        all_young = scores.zero_shot(basis["young"].expand(len(values), -1), shown, texts)
+    assert right["age"] == (len(asked["age"]), 1.0, len(values))
+    assert all_young["age"].balanced == pytest.approx(1 / len(asked["age"]))
+
+
+def test_a_linear_probe_finds_what_is_linearly_there(part):
+    shown = captions.attributes_of(part)
+    which = torch.tensor([prompts.AGES.index(str(prompts.seen(a)["age"])) for a in shown])
+    features = torch.nn.functional.one_hot(which, 3).float() + 0.01 * torch.randn(len(shown), 3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scores, "FEWEST", 1)
+        assert scores.probe(features, shown, features, shown)["age"].balanced > 0.99
 
 
 def test_it_learns_leaves_a_small_checkpoint_and_loads_by_name(trained, monkeypatch):
@@ -117,18 +156,18 @@ def test_it_learns_leaves_a_small_checkpoint_and_loads_by_name(trained, monkeypa
     monkeypatch.setattr(checkpoints, "places", lambda: (out,))
     encoder = CLIP("clip_avatars_32")
     assert encoder.dim == 16
-    assert encoder.unknown("a person with silver hair and a zebra") == ("silver", "zebra")
+    assert encoder.unknown("a person with crimson hair and a zebra") == ("crimson", "zebra")
     assert encoder.encode_images(torch.rand(2, 3, 32, 32)).shape == (2, 16)
     assert card.metrics["R@1 image to text"]["n"] == 48
-    assert card.metrics["R@1 among captions nearly right"]["others"] == 9
-    assert {f"zero-shot {name}" for name in (*scores.PROMPTS, "mean", "worst")} <= set(card.metrics)
+    assert card.metrics["R@1 of 10"]["n"] == 48
+    assert 0 <= card.metrics["attributes, worst"] <= card.metrics["attributes, mean"] <= 1
+    assert card.metrics["full variety: R@1 image to text"]["n"] == 48
 
 
 def test_the_cards_numbers_are_those_of_the_file(trained, monkeypatch):
     out, card = trained
     encoder = CLIP(str(out / "clip_avatars_32.safetensors"))
-    population = (("label", "glasses"), ("seed", 0), ("variety", "full"))
-    test = load_splits("avatars", 32, population, counts={"train": 48, "validation": 48, "test": 48}).test
+    test = splits("plain").test
     shown = captions.attributes_of(test)
     texts = [captions.said(a, captions.SEEN[i % len(captions.SEEN)]) for i, a in enumerate(shown)]
     found = scores.retrieval(encoder.encode_images(test.images), encoder.encode(texts), captions.contents(shown))
@@ -138,15 +177,15 @@ def test_the_cards_numbers_are_those_of_the_file(trained, monkeypatch):
 
 def test_an_interrupted_training_goes_on_to_the_same_file(trained, tmp_path, monkeypatch):
     calls = []
-    whole = clip_avatars.augmented
+    whole = clip_train.spoilt
 
-    def interrupting(images, how):
-        calls.append(how)
+    def interrupting(images):
+        calls.append(len(images))
         if len(calls) == 4:
             os.kill(os.getpid(), signal.SIGINT)
-        return whole(images, how)
+        return whole(images)
 
-    monkeypatch.setattr(clip_avatars, "augmented", interrupting)
+    monkeypatch.setattr(clip_train, "spoilt", interrupting)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path)
     assert train(tmp_path, resume=True).file_hash == trained[1].file_hash
@@ -155,6 +194,8 @@ def test_an_interrupted_training_goes_on_to_the_same_file(trained, tmp_path, mon
 def test_numbers_that_cannot_be_are_refused(tmp_path):
     with pytest.raises(BadArgument, match="images and nearly_right must be 1 or more"):
         train(tmp_path, nearly_right=0)
+    with pytest.raises(BadArgument, match="made again by a generator and the encoder"):
+        train(tmp_path, generator="stylegan2_avatars_64")
 
 
 def test_the_card_is_json(trained):
