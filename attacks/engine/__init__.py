@@ -18,7 +18,8 @@ from advgen.attacks.engine._gradients import (
     Variance,
     transfer_rules,
 )
-from advgen.attacks.engine._nearest import Nearest, asked_on_bytes, free_ball
+from advgen.attacks.engine._nearest import Nearest, asked_on_bytes, free_ball, on_bytes
+from advgen.attacks.engine._perceptual import FeatureNorm
 from advgen.attacks.engine._prepared import Fast, prepare
 from advgen.attacks.engine._problem import Attempt, Found, Problem, Stop, ask, slope_of
 from advgen.attacks.engine._projections import onto_hyperplane_and_box, onto_l1_and_box
@@ -32,6 +33,7 @@ __all__ = [
     "Attempt",
     "Blurred",
     "Fast",
+    "FeatureNorm",
     "Found",
     "GradientRule",
     "Momentum",
@@ -55,6 +57,7 @@ __all__ = [
     "fools_on_bytes",
     "free_ball",
     "into_tanh",
+    "on_bytes",
     "likeliest_rivals",
     "onto_hyperplane_and_box",
     "onto_l1_and_box",

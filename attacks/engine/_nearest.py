@@ -49,6 +49,16 @@ class Nearest:
         return {"zero_gradient": self.zero, "bad_gradient": self.bad}
 
 
+def on_bytes(images: Tensor, originals: Tensor) -> Tensor:
+    """Images as saved: every change rounded to whole grey levels.
+
+    For originals that came from bytes this is rounding the image; others keep the values that did not change.
+    """
+    base, levels = originals * 255, ((images - originals) * 255).round()
+    from_bytes = (base - base.round()).abs() < 1e-3
+    return (torch.where(from_bytes, base.round(), base) + levels).clamp(0.0, 255.0) / 255
+
+
 def asked_on_bytes(
     problem: Problem, x: Tensor, *, rounded: bool, samples: int = 1, slope: bool = True
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -56,7 +66,7 @@ def asked_on_bytes(
 
     With `rounded` the target is shown the image in bytes and its slope is passed straight through to the unrounded one.
     """
-    shown = (x * 255).round() / 255 if rounded else x.clone()
+    shown = on_bytes(x, problem.originals) if rounded else x.clone()
     shown = shown.detach().requires_grad_(slope)
     with torch.set_grad_enabled(slope):
         loss, reached = ask(problem, shown, samples)
