@@ -83,16 +83,11 @@ def made_of_avatars(weights: str) -> bool:
 
 
 def identity_of(ref: str, device: Any) -> Callable[[Any], Any]:
-    """Images to unit rows: what a face matcher makes of them, centred over its outputs."""
-    from torch.nn import functional
+    """Images to unit rows of identity, by a network of the zoo."""
+    from advgen.editing.networks import as_identity
+    from advgen.zoo.load import load, zoo_load
 
-    seen, _ = _seen_by(ref, device)
-
-    def rows(images: Any) -> Any:
-        logits = seen(images).flatten(1)
-        return functional.normalize(logits - logits.mean(1, keepdim=True), dim=1)
-
-    return rows
+    return as_identity(zoo_load(ref)[0].to(device), load(ref).image_shape)
 
 
 def attributes_of(ref: str, device: Any) -> tuple[Callable[[Any], Any], tuple[str, ...]]:
@@ -102,25 +97,10 @@ def attributes_of(ref: str, device: Any) -> tuple[Callable[[Any], Any], tuple[st
         BadArgument: its outputs are not attributes.
     """
     from advgen.core.errors import BadArgument
-
-    seen, loaded = _seen_by(ref, device)
-    if loaded.decision != "sign" or not loaded.classes:
-        raise BadArgument(f"{ref} names no attributes (one logit each, above 0 = present); take a network that does.")
-    return seen, loaded.classes
-
-
-def _seen_by(ref: str, device: Any) -> tuple[Callable[[Any], Any], Any]:
-    """A network that takes images of any size, resized to its own."""
-    from torch.nn import functional
-
+    from advgen.editing.networks import sized
     from advgen.zoo.load import load, zoo_load
 
-    loaded, network = load(ref), zoo_load(ref)[0].to(device)
-
-    def seen(images: Any) -> Any:
-        if loaded.image_shape is not None and tuple(images.shape[-2:]) != tuple(loaded.image_shape[-2:]):
-            size = loaded.image_shape[-2:]
-            images = functional.interpolate(images, size, mode="bilinear", antialias=True, align_corners=False)
-        return network(images)
-
-    return seen, loaded
+    loaded = load(ref)
+    if loaded.decision != "sign" or not loaded.classes:
+        raise BadArgument(f"{ref} names no attributes (one logit each, above 0 = present); take a network that does.")
+    return sized(zoo_load(ref)[0].to(device), loaded.image_shape), loaded.classes
