@@ -48,6 +48,22 @@ def peak_over_median(maps: Sequence[Tensor]) -> Tensor:
     return torch.stack(rows)
 
 
+def peak_over_deviation(maps: Sequence[Tensor]) -> Tensor:
+    """(L, N), float64: how far the point furthest from a map's mean lies from it, in its standard deviations, mean over
+    the channels; maps (N, C, H, W).
+
+    Scaling and shifting each map, as AdaIN does, changes nothing. One spot in a constant map of n points gives
+    sqrt(n - 1), normal noise about sqrt(2 ln n). Maps that are constant count as 0.
+    """
+    rows = []
+    for layer in maps:
+        flat = layer.detach().double().flatten(2)
+        variance, mean = torch.var_mean(flat, 2, correction=0, keepdim=True)
+        furthest = (flat - mean).abs().amax(2) / variance[..., 0].sqrt()
+        rows.append(torch.where(variance[..., 0] > 0, furthest, 0.0).mean(1).cpu())
+    return torch.stack(rows)
+
+
 def droplets(maps: Sequence[Tensor], *, limit: float) -> DropletReport:
     """The ratios of `maps`, and the share of images above `limit`.
 
@@ -65,8 +81,10 @@ def droplets(maps: Sequence[Tensor], *, limit: float) -> DropletReport:
     )
 
 
-def feature_maps_of(network: nn.Module, layers: Sequence[str], run: Callable[[], object]) -> list[Tensor]:
-    """What the submodules `layers` of `network` give while `run()` uses it, in that order.
+def feature_maps_of(
+    network: nn.Module, layers: Sequence[str], run: Callable[[], object], *, inputs: bool = False
+) -> list[Tensor]:
+    """What the submodules `layers` of `network` give while `run()` uses it, in that order; or are given: `inputs`.
 
     Raises:
         UnknownName: there is no such submodule.
@@ -77,7 +95,7 @@ def feature_maps_of(network: nn.Module, layers: Sequence[str], run: Callable[[],
         if name not in modules:
             raise UnknownName.among("layer", name, [key for key in modules if key])
     kept: dict[str, Tensor] = {}
-    hooks = [modules[name].register_forward_hook(_keeper(kept, name)) for name in layers]
+    hooks = [modules[name].register_forward_hook(_keeper(kept, name, inputs)) for name in layers]
     try:
         with torch.no_grad():
             run()
@@ -89,8 +107,10 @@ def feature_maps_of(network: nn.Module, layers: Sequence[str], run: Callable[[],
     return [kept[name] for name in layers]
 
 
-def _keeper(kept: dict[str, Tensor], name: str) -> Callable[[nn.Module, object, Tensor], None]:
-    def keep(_module: nn.Module, _inputs: object, output: Tensor) -> None:
-        kept[name] = output.detach()
+def _keeper(
+    kept: dict[str, Tensor], name: str, inputs: bool
+) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
+    def keep(_module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
+        kept[name] = (given[0] if inputs else output).detach()
 
     return keep

@@ -46,6 +46,7 @@ class PathLength(NamedTuple):
     distance: str
     stands_in_for: str | None
     lengths: Tensor  # (n,), every pair's, in the order of the draws
+    starts: Tensor  # (n, L, D), the w at t of each
 
 
 @torch.no_grad()
@@ -71,11 +72,12 @@ def perceptual_path_length(
         UnknownName: another space or sampling.
     """
     _check(generator, distance, space, sampling, count, conditions)
-    parts = []
+    parts, starts = [], []
     for begin in range(0, count, batch_size):
         ids = [str(k) for k in range(begin, min(begin + batch_size, count))]
         start, end = _path(generator, ids, seed, space, sampling, conditions)
         first, second = (_images(generator, w, ids, seed, noise) for w in (start, end))
+        starts.append(start)
         parts.append(_between(distance, first, second).double().cpu() / EPSILON**2)
     lengths = torch.cat(parts)
     values = lengths.numpy()
@@ -94,6 +96,7 @@ def perceptual_path_length(
         distance=distance.definition if isinstance(distance, LPIPS) else getattr(distance, "__name__", "a function"),
         stands_in_for=None if published else "published LPIPS on VGG-16",
         lengths=lengths,
+        starts=torch.cat(starts),
     )
 
 

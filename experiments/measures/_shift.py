@@ -1,7 +1,8 @@
 """Pairs of generated images, the second with its content moved across the picture, along one direction of w.
 
 The direction is fitted: how far the content of each of many samples lies to the right of the mean image (by
-cross-correlation), regressed on w with a ridge. A generator whose training images were all centred has none.
+cross-correlation), regressed on w with a ridge. A generator whose training images were all centred has none. Without
+noise, which stays where it is in every generator.
 """
 
 import torch
@@ -24,7 +25,7 @@ def moved_pairs(net: StyleGAN2Generator, *, pixels: float, count: int, seed: int
             for _ in range(SAMPLES // BATCH)
         ]
     )
-    images = torch.cat([net.synthesis(some).clamp(0, 1) for some in w.split(BATCH)])
+    images = _synthesised(net, w)
     places = displacements(images.mean(1), images.mean((0, 1)))
     rows = (w[:, 0] - w[:, 0].mean(0)).double()
     variance = rows.square().mean()
@@ -33,8 +34,12 @@ def moved_pairs(net: StyleGAN2Generator, *, pixels: float, count: int, seed: int
     # The shortest step of w that the fit says moves the content by one pixel.
     step = (slope / slope.square().sum()).to(w.dtype)
     chosen = w[:count]
-    halves = [chosen + sign * pixels / 2 * step for sign in (-1, 1)]
-    return tuple(torch.cat([net.synthesis(some).clamp(0, 1) for some in half.split(BATCH)]) for half in halves)  # type: ignore[return-value]
+    left, right = (_synthesised(net, chosen + sign * pixels / 2 * step) for sign in (-1, 1))
+    return left, right
+
+
+def _synthesised(net: StyleGAN2Generator, w: Tensor) -> Tensor:
+    return torch.cat([net.synthesis(some, noise="none").clamp(0, 1) for some in w.split(BATCH)])
 
 
 def displacements(images: Tensor, template: Tensor) -> Tensor:

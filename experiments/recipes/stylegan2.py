@@ -70,7 +70,9 @@ class StyleGAN2:
     grow: int = 0  # images in which each size fades in (progressive growing); 0 = the full size from the start
     every: int = 20_000  # images between two looks
     rollbacks: int = 2  # times that a training whose numbers are not finite may go back
-    keep: Literal["generator", "all"] = "generator"  # all = the trained generator and the discriminator as well
+    # all = the trained generator and the discriminator as well; looks = the averaged generator of each look as well,
+    # as IMAGES.safetensors in NAME.progress
+    keep: Literal["generator", "all", "looks"] = "generator"
     name: str | None = None  # of the checkpoint; None = from the arguments
 
     def train(self, out: Path, *, seed: int, device: str, resume: bool, limit: int | None, meter: Meter) -> Card:

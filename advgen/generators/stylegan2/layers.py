@@ -135,6 +135,13 @@ def adaptive_instance_norm(features: Tensor, styles: Tensor) -> Tensor:
     return (features - mean) * ((variance + 1e-8).rsqrt() * scale) + shift
 
 
+class AdaptiveInstanceNorm(nn.Module):
+    """`adaptive_instance_norm` as a part of a layer, so that the maps before it can be looked at."""
+
+    def forward(self, features: Tensor, styles: Tensor) -> Tensor:
+        return adaptive_instance_norm(features, styles)
+
+
 def minibatch_deviation(features: Tensor, *, group: int | None, maps: int) -> Tensor:
     """`maps` more feature maps, each the mean standard deviation of its share of them within a group of samples.
 

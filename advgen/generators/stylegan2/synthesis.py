@@ -14,10 +14,10 @@ from advgen.generators.stylegan2.config import GeneratorConfig, sizes
 from advgen.generators.stylegan2.filters import binomial_filter, upsample2d
 from advgen.generators.stylegan2.layers import (
     ACTIVATION_GAIN,
+    AdaptiveInstanceNorm,
     Conv,
     FullyConnected,
     activate,
-    adaptive_instance_norm,
     kernels,
     modulated_conv2d,
 )
@@ -38,6 +38,7 @@ class SynthesisLayer(nn.Module):
             self.affine = FullyConnected(config.w_dim, 2 * outs)
             with torch.no_grad():
                 self.affine.bias[:outs] = 1
+            self.normalise = AdaptiveInstanceNorm()
         else:
             self.affine = FullyConnected(config.w_dim, ins, bias=1.0)
         self.weight = nn.Parameter(kernels(outs, ins, 3, transposed=up))
@@ -64,7 +65,7 @@ class SynthesisLayer(nn.Module):
             noise=None if noise is None else noise.reshape(-1, 1, *noise.shape[-2:]) * (self.noise_strength * total),
         )
         x = activate(x, clamp=None if clamp is None else clamp * gain)
-        return adaptive_instance_norm(x, styles * gain) if adain else x
+        return self.normalise(x, styles * gain) if adain else x
 
 
 class ToRGB(nn.Module):

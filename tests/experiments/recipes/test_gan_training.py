@@ -317,6 +317,17 @@ def test_the_recipe_leaves_a_checkpoint_that_loads_and_a_card_that_says_how_it_c
     assert again == card
 
 
+def test_the_weights_of_each_look_are_kept_on_demand_and_looks_are_no_training_time(tmp_path):
+    recipe = StyleGAN2(**{**ARGS, "images": 32, "every": 16}, name="toy", keep="looks")
+    card = recipe.train(tmp_path, seed=3, device="cpu", resume=False, limit=None, meter=Meter())
+    kept = {int(p.stem): load_stylegan2(p).generator for p in (tmp_path / "toy.progress").glob("*.safetensors")}
+    assert sorted(kept) == [16, 32]
+    chosen = load_stylegan2(tmp_path / "toy.safetensors").generator.mean_w
+    same = {images: torch.equal(net.mean_w, chosen) for images, net in kept.items()}
+    assert same == {images: images == card.metrics["chosen at images"] for images in (16, 32)}
+    assert 0 < card.cost["cpu seconds of looks"] < card.cost["cpu seconds"]
+
+
 def folder_of(sizes, folder):
     for split in ("train", "validation", "test"):
         (folder / split / "thing").mkdir(parents=True)
