@@ -38,7 +38,8 @@ from advgen.generators.stylegan2 import (
 )
 
 BETAS = (0.0, 0.99)  # of Adam
-MAY_CHANGE = ("images", "precision", "learning_rate")  # arguments that may differ where a training is taken up again
+# Arguments that may differ where a training is taken up again; all but its length stand on the card.
+MAY_CHANGE = ("images", "precision", "learning_rate", "count", "data.train")
 
 
 @dataclass(frozen=True)
@@ -335,7 +336,8 @@ class GanRun:
 
     def _stage(self) -> dict[str, Any]:
         """What may change where a training is taken up again, but for its length."""
-        return {"precision": self.plan.precision, "learning_rate": self.plan.learning_rate}
+        data = {name: self.identity[name] for name in ("count", "data.train") if name in self.identity}
+        return {"precision": self.plan.precision, "learning_rate": self.plan.learning_rate, **data}
 
     def _finished(self) -> Trained:
         nets = [
