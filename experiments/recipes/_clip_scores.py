@@ -22,6 +22,7 @@ FEWEST = 8  # portraits that must have a value for it to be asked about
 PROBED = 4096  # training portraits that a linear probe learns from
 
 Texts = Callable[[Sequence[str]], Tensor]  # texts to features (N, D) of length one
+Seen = Mapping[str, str | None]  # of a picture: the value of each aspect of `_prompts`, None where it is not known
 
 
 class Answer(NamedTuple):
@@ -72,7 +73,7 @@ def hard(images: Tensor, shown: Sequence[Attributes], texts: Texts, phrasings: S
     return torch.tensor(found)
 
 
-def zero_shot(images: Tensor, shown: Sequence[Attributes], texts: Texts) -> dict[str, Answer]:
+def zero_shot(images: Tensor, shown: Sequence[Seen], texts: Texts) -> dict[str, Answer]:
     """By aspect: which of its values a portrait has, by the nearest of the values' texts (each a mean of several)."""
     found = {}
     for aspect, asked in occurring(shown).items():
@@ -82,12 +83,10 @@ def zero_shot(images: Tensor, shown: Sequence[Attributes], texts: Texts) -> dict
     return found
 
 
-def probe(
-    images: Tensor, shown: Sequence[Attributes], known: Tensor, known_shown: Sequence[Attributes]
-) -> dict[str, Answer]:
+def probe(images: Tensor, shown: Sequence[Seen], known: Tensor, known_shown: Sequence[Seen]) -> dict[str, Answer]:
     """The same questions answered by a logistic regression on features `known`, every value with equal weight."""
     found = {}
-    mean, std = known.mean(0), known.std(0)
+    mean, std = known.mean(0), known.std(0).clamp(min=1e-4)
     for aspect, asked in occurring(shown).items():
         wanted = _wanted(known_shown, asked)
         told = wanted >= 0
@@ -96,11 +95,11 @@ def probe(
     return found
 
 
-def occurring(shown: Sequence[Attributes]) -> dict[str, list[prompts.Said]]:
+def occurring(shown: Sequence[Seen]) -> dict[str, list[prompts.Said]]:
     """The questions of which at least two answers are true of enough of these portraits."""
     found = {}
     for aspect, asked in prompts.questions().items():
-        values = [prompts.seen(a)[aspect] for a in shown]
+        values = [row[aspect] for row in shown]
         there = [said for said in asked if sum(v in said.values for v in values) >= FEWEST]
         if len(there) > 1:
             found[aspect] = there
@@ -131,10 +130,19 @@ def attribute_table(answered: Mapping[str, Mapping[str, Answer]]) -> dict[str, A
     }
 
 
-def _wanted(shown: Sequence[Attributes], asked: Sequence[prompts.Said]) -> Tensor:
+def _wanted(shown: Sequence[Seen], asked: Sequence[prompts.Said]) -> Tensor:
     """(N,) which of the answers is true; -1 where none is."""
-    values = [prompts.seen(a)[asked[0].aspect] for a in shown]
+    values = [row[asked[0].aspect] for row in shown]
     return torch.tensor([next((k for k, said in enumerate(asked) if v in said.values), -1) for v in values])
+
+
+def told_apart(images: Tensor, shown: Sequence[Seen], said: prompts.Said, text: Tensor) -> float:
+    """Area under the ROC curve of the cosines with one text (D,), between pictures of which it is true and others."""
+    wanted = _wanted(shown, [said])
+    known = torch.tensor([row[said.aspect] is not None for row in shown])
+    cosines = images @ text
+    true, other = cosines[wanted == 0, None], cosines[(wanted < 0) & known][None]
+    return float(((true > other).double() + 0.5 * (true == other)).mean())
 
 
 def _answer(told: Tensor, wanted: Tensor, answers: int) -> Answer:
@@ -184,9 +192,11 @@ def measured(
         for also, which_rows in groups.items() if not what else [("", first[rows])]:
             hits = int(right[which_rows].sum())
             found[f"R@1 of {HARD + 1}{what}{also}"] = as_metric(hits, int(which_rows.sum()))
+    rows_seen = [prompts.seen(a) for a in shown]
+    known_rows = [prompts.seen(a) for a in captions.attributes_of(train)[: len(known)]]
     answered = {
-        "zero-shot": zero_shot(images, shown, texts),
-        "linear probe": probe(images, shown, known, captions.attributes_of(train)[: len(known)]),
+        "zero-shot": zero_shot(images, rows_seen, texts),
+        "linear probe": probe(images, rows_seen, known, known_rows),
     }
     found |= {f"attributes, {name}" if name else "": value for name, value in attribute_table(answered).items()}
     return {f"{which}{name}": value for name, value in found.items()}

@@ -33,25 +33,30 @@ def rebuilt(generator: str, encoder: str | None, splits: Splits, count: int) -> 
     Raises:
         BadArgument: the encoder was made for another generator, or portraits of another size than it makes.
     """
-    file = located(generator)
-    made_by = load_stylegan2(file).generator.eval().requires_grad_(False)
-    network, _ = zoo_load(str(encoder))
-    assert isinstance(network, LatentEncoder), f"{encoder} is no latent encoder"
-    if tuple(splits.train.images_u8.shape[-2:]) != tuple(made_by.resolution):
-        raise BadArgument(f"{generator} makes images of {made_by.resolution}, the portraits have another size.")
+    parts = (splits.train.images_u8[:count], splits.validation.images_u8, splits.test.images_u8)
+    made = again(generator, str(encoder), torch.cat(parts)).split([len(part) for part in parts])
+    return Rebuilt(*made, located(generator))
+
+
+def again(generator: str, encoder: str, images_u8: Tensor) -> Tensor:
+    """uint8 images (N, 3, R, R) as the generator makes them from the encoder's latents, rounded to bytes.
+
+    Raises:
+        BadArgument: the encoder was made for another generator, or images of another size than it makes.
+    """
+    made_by = load_stylegan2(located(generator)).generator.eval().requires_grad_(False)
+    network, _ = zoo_load(encoder)
+    if not isinstance(network, LatentEncoder):
+        raise BadArgument(f"{encoder} is no latent encoder of a generator, but a {type(network).__name__}.")
+    if tuple(images_u8.shape[-2:]) != tuple(made_by.resolution):
+        height, width = made_by.resolution
+        raise BadArgument(
+            f"{generator} makes images of {width}x{height} pixels, the pictures are {images_u8.shape[-1]}x"
+            f"{images_u8.shape[-2]}."
+        )
     inverter = EncoderInverter(network, made_by, None)
-
-    def again(images_u8: Tensor) -> Tensor:
-        pieces = []
-        for some in images_u8.split(PIECE):
-            rng = SampleRng.for_samples(0, "rebuilt", [str(k) for k in range(len(some))])
-            latents = inverter.invert(some.float() / 255, rng=rng, meter=Meter())
-            pieces.append(to_uint8(synthesised(made_by, latents)))
-        return torch.cat(pieces)
-
-    return Rebuilt(
-        again(splits.train.images_u8[:count]),
-        again(splits.validation.images_u8),
-        again(splits.test.images_u8),
-        file,
-    )
+    pieces = []
+    for some in images_u8.split(PIECE):
+        rng = SampleRng.for_samples(0, "rebuilt", [str(k) for k in range(len(some))])
+        pieces.append(to_uint8(synthesised(made_by, inverter.invert(some.float() / 255, rng=rng, meter=Meter()))))
+    return torch.cat(pieces)

@@ -121,8 +121,8 @@ def test_values_of_the_variety_are_changed_first_and_attributes_take_turns():
 
 
 def test_a_question_is_answered_by_the_nearest_text_and_every_value_counts_alike(part):
-    shown = captions.attributes_of(part)
-    values = [prompts.seen(a)["age"] for a in shown]
+    shown = [prompts.seen(a) for a in captions.attributes_of(part)]
+    values = [row["age"] for row in shown]
     assert len(set(values)) > 1
     basis = dict(zip(prompts.AGES, torch.eye(3), strict=True))
 
@@ -140,8 +140,8 @@ def test_a_question_is_answered_by_the_nearest_text_and_every_value_counts_alike
 
 
 def test_a_linear_probe_finds_what_is_linearly_there(part):
-    shown = captions.attributes_of(part)
-    which = torch.tensor([prompts.AGES.index(str(prompts.seen(a)["age"])) for a in shown])
+    shown = [prompts.seen(a) for a in captions.attributes_of(part)]
+    which = torch.tensor([prompts.AGES.index(str(row["age"])) for row in shown])
     features = torch.nn.functional.one_hot(which, 3).float() + 0.01 * torch.randn(len(shown), 3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scores, "FEWEST", 1)
