@@ -67,7 +67,10 @@ SHIPPED: Mapping[str, Shipped] = {
         f"{text}_{method.replace('-', '_')}": Shipped(
             "word_vectors", {"text": text, "method": method, "epochs": epochs}
         )
-        for text, method, epochs in (("wikipedia", "glove", 20),)
+        for text, method, epochs in (
+            ("wikipedia", "glove", 20),
+            ("wikipedia", "skip-gram", 4),
+        )
     },
 }
 
