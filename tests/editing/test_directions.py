@@ -146,3 +146,9 @@ def test_embeddings_are_of_the_clamped_image(generator, colours) -> None:
     with torch.no_grad():
         seen = embedded(generator, colours, generator.styles(w))
         assert torch.allclose(seen, colours.encode_images(generator.synthesis(w).clamp(0, 1)))
+
+
+def test_few_axes_of_the_embedding_are_enough(generator, colours) -> None:
+    whole, few = (RelevanceOf(8, share=share).of(generator, colours) for share in (1.0, 0.99))
+    text = text_direction(colours, "red", "x")
+    assert functional.cosine_similarity(whole.unit @ text, few.unit @ text, dim=0) > 0.98

@@ -13,7 +13,7 @@ from advgen.editing.entanglement import attribute_table, entanglement
 from advgen.editing.latent import LatentOptimisation
 from advgen.editing.mapper import LatentMapper, MapperLoss, description, load_mapper, rows_of
 from advgen.editing.prompts import ensembled
-from advgen.editing.regions import feathered, kept_inside
+from advgen.editing.regions import feathered, found, kept_inside
 from advgen.editing.shifts import Shift, edited
 from advgen.editing.strength import Wanted, chosen
 from advgen.editing.stylespace import sampled_w
@@ -229,6 +229,16 @@ def test_outside_a_region_the_original_stays() -> None:
     assert (found[..., :, 12:] == 0).all()
     assert torch.equal(kept_inside(made, originals, mask, pixels=0)[0, :1], mask[0])
     assert (feathered(mask)[..., 4, 8] > 0).all()
+
+
+def test_a_region_is_where_most_changes(generator) -> None:
+    w, shift = sampled_w(generator, 6), Shift(w=0.5 * torch.ones(1, generator.num_ws, generator.w_dim))
+    masks = [found(generator, w, shift, share=share) for share in (0.0, 0.5, 1.0)]
+    assert masks[0].min() == 1
+    assert masks[0].sum() > masks[1].sum() > masks[2].sum() >= 1
+    assert found(generator, w, shift, each=True).shape == (6, 1, 16, 16)
+    with pytest.raises(BadArgument, match="share"):
+        found(generator, w, shift, share=2.0)
 
 
 def test_the_table_says_what_turned() -> None:
