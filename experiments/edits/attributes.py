@@ -29,7 +29,7 @@ from advgen.experiments.avatars.vocabulary import (
 UNSEEN = -1
 HAIR_PIXELS = 12  # of the part `hair` at 64 pixels
 RING_PIXELS = 2  # of the part `earring`
-YOUNG, ELDERLY = 0.35, 0.7  # ages up to and from which a value is judged
+YOUNG, ELDERLY = 0.3, 0.75  # ages up to and from which a value is judged
 GREYING = (0.60, 0.86)  # ages at which natural hair is between its colour and grey
 ALIKE_UNDER_A_HAT = ("short", "side part", "bowl cut", "afro")  # all alike under a hat
 _TONES = {tone: ("light", "medium", "dark")[(k >= 4) + (k >= 7)] for k, tone in enumerate(SKIN_TONES)}

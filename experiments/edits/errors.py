@@ -1,22 +1,26 @@
 """How often the judges are wrong: on held-out avatars as drawn, and as a generator gives them back."""
 
-from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from advgen.core import checkpoints
+from advgen.core.files import sha256
 from advgen.core.images import to_float
 from advgen.experiments import avatars as renderer
 from advgen.experiments.avatars import Avatar
-from advgen.experiments.edits import oracle, portraits, reading
+from advgen.experiments.edits import inverting, oracle, portraits, reading
 from advgen.experiments.edits.attributes import ATTRIBUTES, UNSEEN, Change, true_counterfactual
 from advgen.experiments.edits.verdicts import holds, judged
 from advgen.experiments.stats import Rate, wilson
+from advgen.zoo.load import zoo_load
 
 COUNT = 1024  # held-out avatars
 EDITED = 256  # of them, for true counterfactuals
+CLOSELY, STEPS = 96, 60  # of them, inverted by steps of optimisation; how many
 FAR = 0.01  # pairs of two persons that are taken for one
 PERSONS = 128  # that the generator knows
 # One edit of each attribute that editors are asked for; the card's verdicts on the renderer's own answers to them.
@@ -43,17 +47,15 @@ class Sets(NamedTuple):
     avatars: list[Avatar]
 
     test: portraits.Portraits  # of the data set, persons that the generator knows and the judge does not
-    inverted: portraits.Portraits
+    inverted: portraits.Portraits  # by the encoder alone
     even: portraits.Portraits  # every attribute drawn evenly and alone, persons that nobody knows
 
 
 def sets(generator: str, encoder: str, *, split: str = "test", count: int = COUNT) -> Sets:
-    from advgen.zoo.load import zoo_load
-
     test, some = portraits.of_data(split, count)
     networks = zoo_load(generator)[0], zoo_load(encoder)[0]
     even = portraits.load(count, persons=count, seed=portraits.POPULATION + 2)
-    return Sets(*networks, some, test, test._replace(images=portraits.inverted(test.images, *networks)), even)
+    return Sets(*networks, some, test, test._replace(images=inverting.inverted(test.images, *networks)), even)
 
 
 def accuracies(network: nn.Module, some: portraits.Portraits) -> dict[str, Rate]:
@@ -67,17 +69,19 @@ def accuracies(network: nn.Module, some: portraits.Portraits) -> dict[str, Rate]
 def of_attributes(network: nn.Module, generator: str, encoder: str) -> dict[str, Any]:
     """What stands on the card of `judge_attributes`: accuracies, verdicts on true edits, and the oracle's errors."""
     test = sets(generator, encoder)
+    each = (("as drawn", test.test), ("inverted", test.inverted), ("closely", closely(test)), ("even", test.even))
     measured: dict[str, Any] = {
         f"accuracy {name}": {key: as_metric(value) for key, value in accuracies(network, some).items()}
-        for name, some in (("as drawn", test.test), ("inverted", test.inverted), ("even", test.even))
+        for name, some in each
     }
     measured["true counterfactuals"] = {change.attribute: true_edits(network, test, change) for change in EDITS}
+    measured["measured on"] = _measured_on(generator, encoder)
     measured["oracle"] = _oracle(network, test, sets(generator, encoder, split="calibration"))
     return measured
 
 
 def true_edits(network: nn.Module, test: Sets, change: Change) -> dict[str, Any]:
-    """What the judge says of the renderer's own edits, both pictures as drawn, and both inverted.
+    """What the judge says of the renderer's own edits, both pictures as drawn, and both inverted by the encoder.
 
     Inverted, an edit may be lost on the way: what the judge then does not see is not there.
     """
@@ -89,7 +93,7 @@ def true_edits(network: nn.Module, test: Sets, change: Change) -> dict[str, Any]
     for name, again in (("as drawn", False), ("inverted", True)):
         pair = [part.images for part in (before, after)]
         if again:
-            pair = [portraits.inverted(images, test.generator, test.encoder) for images in pair]
+            pair = [inverting.inverted(images, test.generator, test.encoder) for images in pair]
         told = judged(*(reading.read(network, images) for images in pair), asked, truths=truths)
         open_ = ~holds(reading.read(network, pair[0]), asked)
         found[f"asked-for {name}"] = as_metric(wilson(int(told.asked_for[open_].sum()), int(open_.sum())))
@@ -129,6 +133,12 @@ def _oracle(network: nn.Module, test: Sets, calibration: Sets) -> dict[str, Any]
     return measured
 
 
+def closely(test: Sets) -> portraits.Portraits:
+    """The first pictures of the test split, inverted by `STEPS` of optimisation from the encoder's start."""
+    some = test.test.take(slice(CLOSELY))
+    return some._replace(images=inverting.inverted_closely(some.images, test.generator, test.encoder, steps=STEPS))
+
+
 def of_identity(network: nn.Module, generator: str, encoder: str) -> dict[str, Any]:
     """What stands on the card of `judge_identity`: the threshold, and the rates of genuine and impostor pairs.
 
@@ -152,8 +162,25 @@ def of_identity(network: nn.Module, generator: str, encoder: str) -> dict[str, A
         measured[f"genuine pairs accepted {name}"] = as_metric(_above(some.genuine, threshold))
         measured[f"impostor pairs accepted {name}"] = as_metric(_above(some.impostor, threshold))
     itself = (drawn * back).sum(1).numpy()
+    measured["measured on"] = _measured_on(generator, encoder)
     measured["inversions accepted as their original"] = as_metric(_above(itself, threshold))
     return measured
+
+
+def renew(out: Path) -> None:
+    """Measures the shipped judges again, on the generator and encoder that are shipped now; writes their cards."""
+    for name, measure in (("judge_attributes_64", of_attributes), ("judge_identity_64", of_identity)):
+        loaded = checkpoints.load(out / f"{name}.safetensors")
+        network, card = zoo_load(str(out / f"{name}.safetensors"))
+        measured = measure(network, str(card.args["generator"]), str(card.args["encoder"]))
+        checkpoints.save(
+            out / f"{name}.safetensors", loaded.tensors, card._replace(metrics={**card.metrics, **measured})
+        )
+
+
+def _measured_on(generator: str, encoder: str) -> dict[str, str]:
+    """Networks that inverted, each with the beginning of its file's SHA-256."""
+    return {name: sha256(checkpoints.find(name))[:16] for name in (generator, encoder)}
 
 
 class Pairs(NamedTuple):
@@ -193,12 +220,9 @@ def as_metric(found: Rate) -> dict[str, Any]:
     }
 
 
-def from_metric(metric: Mapping[str, Any]) -> Rate:
-    """The rate of a card."""
-    if not metric["n"]:
-        return wilson(0, 0)
-    return wilson(metric["value"] * metric["n"], metric["n"])
-
-
 def _above(cosines: np.ndarray, threshold: float) -> Rate:
     return wilson(int((cosines >= threshold).sum()), len(cosines))
+
+
+if __name__ == "__main__":
+    renew(checkpoints.places()[0])

@@ -4,17 +4,19 @@ Its networks are seen by no method: trained apart, on other persons, with anothe
 of experiments can import it. Every rate stands beside the judge's own error at the same question.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from advgen.core.errors import BadArgument
 from advgen.core.images import to_float
 from advgen.core.perceptual import LPIPS, default_net
+from advgen.core.specs import Card
 from advgen.experiments import avatars as renderer
 from advgen.experiments.avatars import Avatar
 from advgen.experiments.edits import errors, reading
@@ -89,12 +91,28 @@ class EditJudge:
         from advgen.zoo.load import zoo_load
 
         network, card = zoo_load(attributes)
-        self._eyes, self._read_errors = network.to(device), card.metrics
-        network, card = zoo_load(identity)
-        self._memory, self._identity_errors = network.to(device), card.metrics
-        self.threshold = float(self._identity_errors["threshold"])
+        self._eyes, self.errors = network.to(device), card.metrics
+        self._identity = identity
         self.perceptual = LPIPS(net or default_net(SIZE).net).to(device)
         self._device = device
+
+    @cached_property
+    def _memory(self) -> tuple[nn.Module, Card]:
+        # Text to image asks for no person.
+        from advgen.zoo.load import zoo_load
+
+        network, card = zoo_load(self._identity)
+        return network.to(self._device), card
+
+    @property
+    def identity_errors(self) -> Mapping[str, Any]:
+        """The rates of genuine and impostor pairs, as measured for the card."""
+        return self._memory[1].metrics
+
+    @property
+    def threshold(self) -> float:
+        """The similarity from which two pictures are of one person."""
+        return float(self.identity_errors["threshold"])
 
     def read(self, images_u8: Tensor) -> reading.Reading:
         """Every attribute with its probabilities, the person's numbers, the face's points."""
@@ -102,7 +120,8 @@ class EditJudge:
 
     def similarity(self, images_u8: Tensor, others_u8: Tensor) -> np.ndarray:
         """(N,) cosines: the same person from `threshold` on."""
-        return (errors.embed(self._memory, images_u8) * errors.embed(self._memory, others_u8)).sum(1).numpy()
+        network, _ = self._memory
+        return (errors.embed(network, images_u8) * errors.embed(network, others_u8)).sum(1).numpy()
 
     def edits(
         self,
@@ -135,13 +154,15 @@ class EditJudge:
         distances = self._distances(originals_u8, edited_u8, true)
         if real_u8 is None and true is not None:
             real_u8 = true.counterfactuals
-        fid, fid_note = _fid(real_u8, edited_u8, originals_u8)
+        fid = _fid(real_u8, edited_u8, originals_u8)
         people = None if avatars is None else [avatar.identity.number for avatar in avatars]
-        report = EditReport(verdicts, similarity, similarity >= self.threshold, distances, fid, (), ())
-        notes = [f"distances: {self.perceptual.definition}", *fid_note]
+        value = fid[0].found.value if fid else None
+        report = EditReport(verdicts, similarity, similarity >= self.threshold, distances, value, (), ())
+        notes = [f"distances: {self.perceptual.definition}"]
         if verdicts.already.any():
             notes.append(f"{int(verdicts.already.sum())} of {n} originals showed it before: left out of the rates.")
-        return report._replace(lines=tuple(self._edit_lines(report, rows, kept, people)), notes=tuple(notes))
+        lines = (*self._edit_lines(report, rows, kept, people), *fid)
+        return report._replace(lines=lines, notes=tuple(notes))
 
     def prompts(
         self,
@@ -234,7 +255,11 @@ class EditJudge:
             Line("asked-for change made", rate(verdicts.asked_for[open_]), self._reads(asked)),
             Line("exactly that change and no other", rate(verdicts.exact[open_]), self._exact_error(asked)),
             Line("identity kept at 1% FAR", rate(report.kept), self._identity_error()),
-            Line("exactly that change, identity kept", rate((verdicts.exact & report.kept)[open_])),
+            Line(
+                "exactly that change, identity kept",
+                rate((verdicts.exact & report.kept)[open_]),
+                "as the two above",
+            ),
         ]
         for k, name in enumerate(kept):
             hits = np.array([name in row for row in verdicts.others])
@@ -258,21 +283,25 @@ class EditJudge:
         return "; ".join(self._reads_one(name) for name in sorted({c.attribute for c in asked}))
 
     def _reads_one(self, name: str) -> str:
-        drawn, inverted = (self._read_errors[f"accuracy {of}"][name]["value"] for of in ("as drawn", "inverted"))
-        return f"reads {name} right: {_percent(drawn)} as drawn, {_percent(inverted)} inverted"
+        told = [
+            f"{_percent(self.errors[f'accuracy {of}'][name]['value'])} {said}"
+            for of, said in (("as drawn", "as drawn"), ("closely", "inverted"), ("inverted", "by the encoder alone"))
+            if f"accuracy {of}" in self.errors
+        ]
+        return f"reads {name} right: {', '.join(told)}"
 
     def _exact_error(self, asked: set[Change]) -> str:
-        measured = self._read_errors["true counterfactuals"]
+        measured = self.errors["true counterfactuals"]
         names = sorted({c.attribute for c in asked} & set(measured))
         told = [
             f"{name}: {_percent(measured[name]['exact as drawn']['value'])} as drawn, "
-            f"{_percent(measured[name]['exact inverted']['value'])} inverted"
+            f"{_percent(measured[name]['exact inverted']['value'])} by the encoder"
             for name in names
         ]
         return "says so of true counterfactuals: " + "; ".join(told) if told else ""
 
     def _identity_error(self) -> str:
-        e = self._identity_errors
+        e = self.identity_errors
         return (
             f"accepts genuine pairs: {_percent(e['genuine pairs accepted as drawn']['value'])} as drawn, "
             f"{_percent(e['genuine pairs accepted inverted']['value'])} inverted; impostors: "
@@ -300,17 +329,16 @@ def _true(some: Sequence[Avatar], rows: Sequence[Sequence[Change]]) -> _True:
     return _True(images[0], images[1], near, (values[0], values[1]))
 
 
-def _fid(real_u8: Tensor | None, edited_u8: Tensor, originals_u8: Tensor) -> tuple[float | None, list[str]]:
+def _fid(real_u8: Tensor | None, edited_u8: Tensor, originals_u8: Tensor) -> list[Line]:
+    """FID of the edits to real pictures, and of the originals, which is what the edit began with."""
     if real_u8 is None or min(len(real_u8), len(edited_u8)) < 2:
-        return None, []
+        return []
     from advgen.metrics.fid import FidProbe
 
     probe = FidProbe(real_u8)
-    found, before = probe.of(edited_u8), probe.of(originals_u8)
-    return found, [
-        f"FID of the {len(edited_u8)} edited pictures to {len(real_u8)} real ones: {found:.3f} (the originals given: "
-        f"{before:.3f}; features {probe.features.name}, {probe.dim} numbers)"
-    ]
+    how = f"to {probe.n_real} pictures; {probe.features.name} features, {probe.dim} numbers; compare equal n only"
+    both = (("FID of the edited set", edited_u8), ("  (of the originals given)", originals_u8))
+    return [Line(name, Estimate(probe.of(u8), None, None, len(u8), len(u8), None), how) for name, u8 in both]
 
 
 def _taken(found: reading.Reading, rows: list[int]) -> reading.Reading:

@@ -145,18 +145,6 @@ def of_data(split: str, count: int) -> tuple[Portraits, list[Avatar]]:
     return portraits(some), some
 
 
-@torch.no_grad()
-def inverted(images_u8: Tensor, generator: object, encoder: object, *, batch_size: int = 64) -> Tensor:
-    """Images (N, 3, 64, 64) uint8 as an encoder and its generator give them back, rounded to bytes."""
-    from advgen.core.images import to_float, to_uint8
-
-    pieces = [
-        to_uint8(generator.synthesis(encoder(to_float(some)), noise="const").clamp(0, 1))  # type: ignore[attr-defined]
-        for some in images_u8.split(batch_size)
-    ]
-    return torch.cat(pieces)
-
-
 def _kept(path: Path) -> Portraits | None:
     if not path.is_file():
         return None

@@ -1,8 +1,9 @@
 """The judge of edits, its eyes: a portrait's attributes, the person's numbers and the face's points, at 64 pixels.
 
-Trained apart from all that methods use: other persons, another seed, another architecture; on portraits as drawn and as
-the shipped generator gives them back. The card holds the accuracy of each attribute on held-out avatars, as drawn and
-inverted, and the error of each number of the person: the oracle that says whether a face has become another's.
+Trained apart from all that methods use: other persons, another seed, another architecture; on portraits as drawn and
+mixed with what the shipped generator makes of them. The card holds the accuracy of each attribute on held-out avatars,
+as drawn and inverted, and the error of each number of the person: the oracle that says whether a face has become
+another's.
 """
 
 from dataclasses import asdict, dataclass
@@ -25,11 +26,11 @@ class JudgeAttributes:
     generator: str = "stylegan2_avatars_64"  # name of shipped weights, whose images are judged
     encoder: str = "stylegan2_avatars_64_encoder"  # of that generator
     images: int = 24_000  # portraits as drawn
-    resynthesised: int = 8_000  # of them, also as the generator gives them back
+    resynthesised: int = 8_000  # of them, also mixed with what the generator makes of them
     persons: int = 2_000  # none of them in a data set
     held_out: int = 512  # portraits that choose the weights
     width: int = 32  # channels of the first stage
-    epochs: int = 12
+    epochs: int = 8
     learning_rate: float = 2e-3  # of AdamW, at its peak
     name: str = "judge_attributes_64"  # of the checkpoint
 

@@ -1,0 +1,15 @@
+"""What makes or steers pictures never sees the networks that judge them."""
+
+from pathlib import Path
+
+JUDGES = ("judge_attributes", "judge_identity", "experiments.edits", "portrait-resnet")
+MAKERS = ("attacks", "defenses", "embeddings", "advgen/editing", "advgen/inversion", "advgen/generators")
+MAKING_RECIPES = ("stylegan2*.py", "mapper*.py", "text_to_latent*.py", "clip*.py", "_gan*.py", "avatars_*.py")
+
+
+def test_nothing_that_makes_pictures_names_a_judge(root: Path) -> None:
+    files = [file for folder in MAKERS for file in (root / folder).rglob("*.py")]
+    files += [file for pattern in MAKING_RECIPES for file in (root / "experiments/recipes").glob(pattern)]
+    assert len(files) > 50
+    wrong = [f"{file}: {name}" for file in files for name in JUDGES if name in file.read_text(encoding="utf-8")]
+    assert wrong == []
