@@ -70,6 +70,7 @@ SHIPPED: Mapping[str, Shipped] = {
         for text, method, epochs in (
             ("wikipedia", "glove", 20),
             ("wikipedia", "skip-gram", 4),
+            ("pubmed", "glove", 20),
         )
     },
 }
