@@ -290,7 +290,8 @@ class Assembly:
             args = dict(part.args)
             ref = self._generator_ref(args.get("weights"), cell.data)
             begins = "inverter" in needs and latent_parts.encodes(args.get("inversion", latent_parts.HYBRID))
-            return [ref, latent_parts.encoder_name(ref)] if begins else [ref]
+            texts = [str(args.get("clip") or clip_target.SHIPPED)] if "image_text_encoder" in needs else []
+            return [ref, *([latent_parts.encoder_name(ref)] if begins else []), *texts]
         return []
 
     def _need(self, need: str, built: Any, part: Part, cell: Cell) -> Any:
@@ -300,6 +301,10 @@ class Assembly:
             return self.perceptual(str(getattr(built, "net", self.judge_net(cell.data))))
         if need == "generator":
             return self.generator(self._generator_ref(getattr(built, "weights", None), cell.data))
+        if need == "image_text_encoder":
+            return latent_parts.clip(built.clip)
+        if need == "directions":
+            return latent_parts.directions(built.along, self.generator(self._generator_ref(built.weights, cell.data)))
         if need == "inverter":
             return self._inverter(built, cell.data)
         if need in ("classifier", "target"):

@@ -1,13 +1,16 @@
 """What attacks on latents are given: the generator of a cell's data, and an inverter for it."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
 from advgen.core import checkpoints
-from advgen.core.errors import MissingFile
+from advgen.core.errors import BadArgument, MissingFile
 from advgen.core.specs import Card, DataSpec
+from advgen.editing.baselines import sefa
+from advgen.editing.directions import load_direction
 from advgen.generators.stylegan2.load import load_stylegan2
 from advgen.inversion.methods import Method
 from advgen.zoo import load as zoo
@@ -62,9 +65,38 @@ def encodes(inversion: object) -> bool:
 
 
 def inverter(inversion: str, steps: int | None, given: nn.Module, encoder: nn.Module | None, perceptual: Any) -> Any:
-    """The inverter that an attack's `inversion` and `inversion_steps` ask for; in W+ where it optimises."""
-    method = Method(inversion) if inversion == "encoder" else Method(inversion, space="w+", steps=steps)
+    """The inverter that an attack's `inversion` and `inversion_steps` ask for; in W+ where it optimises latents."""
+    if inversion == "encoder":
+        method = Method(inversion)
+    else:  # pivots lie in w, which its method knows
+        method = Method(inversion, space=None if inversion == "pivotal" else "w+", steps=steps)
     return method.make(given, perceptual, encoder)  # type: ignore[arg-type]
+
+
+def clip(model: Any) -> Any:
+    """The encoder of texts and images that an attack's `clip` names; the shipped one unless given."""
+    from advgen.embeddings.encoders.clip import CLIP
+    from advgen.experiments.clip_target import SHIPPED
+
+    return CLIP(str(model or SHIPPED))
+
+
+def directions(along: str, given: nn.Module) -> torch.Tensor:
+    """(K, L, D) that an attack's `along` names: sefa:K, or files of directions of w joined by +.
+
+    Raises:
+        BadArgument: a number that is none, or a direction that moves style channels instead of w.
+    """
+    if along.startswith("sefa:"):
+        count = along.removeprefix("sefa:")
+        if not count.isdigit() or not 1 <= int(count) <= given.w_dim:  # type: ignore[operator]
+            raise BadArgument(f"sefa: takes a number of directions from 1 to {given.w_dim}, got {count!r}.")
+        rows = sefa(given).directions[: int(count)]  # type: ignore[arg-type]
+        return rows[:, None].expand(-1, int(given.num_ws), -1).clone()  # type: ignore[arg-type]
+    shifts = [load_direction(Path(file), given).shift for file in along.split("+")]  # type: ignore[arg-type]
+    if any(shift.w is None or shift.s is not None for shift in shifts):
+        raise BadArgument("a semantic attack moves w, and a direction given to it moves style channels.")
+    return torch.cat([shift.w for shift in shifts if shift.w is not None])
 
 
 def _cards(kind: str) -> list[tuple[str, Card]]:

@@ -5,7 +5,8 @@ coordinate counts in makes the kinds comparable: rows of w in the root mean squa
 channels in their standard deviation over samples, z and noise maps in their own standard deviation, 1.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self, final
 
@@ -41,6 +42,7 @@ class LatentSpace:
     reach: float | None = None
     scales: tuple[Tensor, ...] = ()  # of style channels, a vector a layer
     meter: Meter | None = None
+    own: tuple[Generator, ...] | None = None  # a generator an image, where its weights were tuned
     unit: float = field(default=1.0, init=False)
     pixels: bool = field(default=False, init=False)
 
@@ -58,19 +60,18 @@ class LatentSpace:
 
         Raises:
             UnknownName: no such kind.
-            BadArgument: z, which an image has none of; weights of their own an image, which a batch cannot hold.
+            BadArgument: z, which an image has none of.
         """
         if kind not in KINDS:
             raise UnknownName.among("latent space", kind, KINDS)
         if kind == "z":
             raise BadArgument("an image has no z of its own; search in w, w+ or s, or begin at samples.")
-        if latents.tuned is not None:
-            raise BadArgument("latents with tuned weights cannot be searched as a batch; invert without tuning.")
         noise = None if latents.noise is None else tuple(latents.noise)
         if kind == "noise" and noise is None:
             noise = tuple(maps_of(generator))
         scales = style_scales(generator) if kind == "s" else ()
-        return cls(generator, kind, latents.w.detach(), noise, None, spread(generator), reach, scales, meter)
+        own = None if latents.tuned is None else tuple(_tuned(generator, change) for change in latents.tuned)
+        return cls(generator, kind, latents.w.detach(), noise, None, spread(generator), reach, scales, meter, own)
 
     @classmethod
     def from_nothing(
@@ -89,7 +90,8 @@ class LatentSpace:
     def take(self, index: Index) -> Self:
         n = len(self.w)
         noise = None if self.noise is None else tuple(m[index] if len(m) == n else m for m in self.noise)
-        return replace(self, w=self.w[index], noise=noise, z=None if self.z is None else self.z[index])
+        own = None if self.own is None else tuple(self.own[i] for i in torch.arange(n)[index.cpu()].tolist())
+        return replace(self, w=self.w[index], noise=noise, z=None if self.z is None else self.z[index], own=own)
 
     def start(self, originals: Tensor, rng: SampleRng) -> Tensor:
         n = len(self.w)
@@ -108,7 +110,10 @@ class LatentSpace:
         """(N, C, H, W) in [0, 1]; the clamp lets gradients of pixels inside through."""
         if self.meter is not None:
             self.meter.generator_calls += len(coordinates)
-        return self._made(coordinates).clamp(0.0, 1.0)
+        if self.own is None:
+            return self._made(coordinates, self.generator).clamp(0.0, 1.0)
+        alone = [self.take(torch.tensor([i]))._made(coordinates[i : i + 1], own) for i, own in enumerate(self.own)]
+        return torch.cat(alone).clamp(0.0, 1.0) if alone else self._made(coordinates, self.generator)
 
     def latents(self, coordinates: Tensor) -> Tensor:
         """(N, L, D), of the kinds that move w."""
@@ -128,8 +133,7 @@ class LatentSpace:
         inside = (mean + away * (limit / length).clamp(max=1) - self.w) / self.spread
         return inside.mean(1, keepdim=True) if self.kind == "w" else inside
 
-    def _made(self, coordinates: Tensor) -> Tensor:
-        generator: Any = self.generator
+    def _made(self, coordinates: Tensor, generator: Any) -> Tensor:
         if self.kind == "s":
             parts = coordinates[:, 0].split([len(s) for s in self.scales], dim=1)
             with torch.no_grad():
@@ -145,6 +149,49 @@ class LatentSpace:
 
     def _own_noise(self, maps: Sequence[Tensor] | None) -> dict[str, Any]:
         return {} if maps is None else {"noise": list(maps)}
+
+
+@final
+@dataclass(frozen=True)
+class AlongDirections:
+    """Coefficients (N, K) of directions of w around one batch; 1 is as far as a sample typically lies from the mean."""
+
+    base: LatentSpace  # of w+
+    directions: Tensor  # (K, L, D), each of root mean square length 1 over its rows
+    unit: float = field(default=1.0, init=False)
+    pixels: bool = field(default=False, init=False)
+
+    @classmethod
+    def of(cls, base: LatentSpace, directions: Tensor) -> "AlongDirections":
+        """From directions (K, D) for all rows, or (K, L, D), of any length.
+
+        Raises:
+            BadArgument: directions of another shape, or one of length 0.
+        """
+        layers, dim = base.w.shape[1:]
+        if directions.dim() == 2:
+            directions = directions[:, None].expand(-1, layers, -1)
+        if directions.dim() != 3 or tuple(directions.shape[1:]) != (layers, dim):
+            raise BadArgument(
+                f"directions must have the shape (K, {dim}) or (K, {layers}, {dim}), got {tuple(directions.shape)}."
+            )
+        length = directions.flatten(1).norm(dim=1) / layers**0.5
+        if not bool((length > 0).all()):
+            raise BadArgument("a direction has no length, so it leads nowhere.")
+        return cls(base, (directions / length[:, None, None]).to(base.w))
+
+    def take(self, index: Index) -> Self:
+        return replace(self, base=self.base.take(index))
+
+    def start(self, originals: Tensor, rng: SampleRng) -> Tensor:
+        return self.base.w.new_zeros(len(self.base.w), len(self.directions))
+
+    def decode(self, coordinates: Tensor) -> Tensor:
+        """(N, C, H, W) in [0, 1]."""
+        return self.base.decode(torch.einsum("nk,kld->nld", coordinates, self.directions))
+
+    def clip(self, coordinates: Tensor) -> Tensor:
+        return coordinates
 
 
 @torch.no_grad()
@@ -172,6 +219,16 @@ def maps_of(generator: Any) -> list[Tensor]:
     if convs is None:
         raise BadArgument("this generator has no noise maps; search in z, w, w+ or s.")
     return [layer.noise_const.detach()[None, None] for layer in convs()]
+
+
+def _tuned(generator: Generator, change: Mapping[str, Tensor]) -> Generator:
+    """A copy with its weights changed; the one given stays as it is."""
+    own = deepcopy(generator)
+    weights = dict(own.named_parameters())  # type: ignore[attr-defined]
+    with torch.no_grad():
+        for name, by in change.items():
+            weights[name].add_(by.to(weights[name]))
+    return own
 
 
 def _samples(generator: Generator, count: int) -> Tensor:

@@ -45,7 +45,7 @@ class PGD:
     reach: float | None = None  # keeps w within so many typical distances of its mean; None = anywhere
     stop: Literal["never", "success"] = "never"  # whether a sample leaves once its saved bytes fool
     weights: str | None = None  # of the generator; None = the shipped one of the data
-    inversion: Literal["encoder", "hybrid", "image2stylegan"] = "hybrid"  # how images get their latents
+    inversion: Literal["encoder", "hybrid", "image2stylegan", "pivotal"] = "hybrid"  # how images get their latents
     inversion_steps: int | None = None  # of the optimiser; None = the method's
     generator: Generator | None = field(default=None, repr=False, compare=False)
     inverter: Inverter | None = field(default=None, repr=False, compare=False)

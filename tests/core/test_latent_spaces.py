@@ -6,7 +6,7 @@ import torch
 from advgen.contracts.parts import LinearGenerator
 from advgen.core.budgets import Latent
 from advgen.core.errors import AdvgenError, BadArgument
-from advgen.core.latent_spaces import LatentSpace, spread
+from advgen.core.latent_spaces import AlongDirections, LatentSpace, spread
 from advgen.core.meter import Meter
 from advgen.core.rng import SampleRng
 from advgen.core.types import Latents
@@ -121,16 +121,42 @@ def test_generator_calls_are_counted(generator):
 
 
 @pytest.mark.parametrize(
-    ("kind", "tuned", "sentence"),
-    [
-        ("z", None, "an image has no z of its own"),
-        ("v", None, "unknown latent space 'v'"),
-        ("w", [{}] * N, "tuned weights cannot be searched as a batch"),
-    ],
+    ("kind", "sentence"),
+    [("z", "an image has no z of its own"), ("v", "unknown latent space 'v'")],
 )
-def test_what_cannot_be_searched_is_refused(generator, kind, tuned, sentence):
+def test_what_cannot_be_searched_is_refused(generator, kind, sentence):
     with pytest.raises(AdvgenError, match=sentence):
-        LatentSpace.around(generator, inverted(generator)._replace(tuned=tuned), kind)
+        LatentSpace.around(generator, inverted(generator), kind)
+
+
+def test_tuned_weights_are_each_images_own_and_the_generator_stays_as_it_is(generator):
+    name = next(name for name, _ in generator.named_parameters() if name.endswith("weight") and "b16" in name)
+    before = {k: v.clone() for k, v in generator.state_dict().items()}
+    changes = [{name: 0.1 * i * torch.ones_like(dict(generator.named_parameters())[name])} for i in range(N)]
+    latents = inverted(generator)
+    space = LatentSpace.around(generator, latents._replace(tuned=changes), "w+")
+    plain = LatentSpace.around(generator, latents, "w+")
+    nothing = torch.zeros_like(latents.w)
+    made, unchanged = space.decode(nothing), plain.decode(nothing)
+    torch.testing.assert_close(made[0], unchanged[0], atol=1e-5, rtol=0)
+    assert (made[1:] - unchanged[1:]).abs().amax() > 1e-3
+    alone = space.take(torch.tensor([2])).decode(nothing[2:])
+    torch.testing.assert_close(alone[0], made[2], atol=1e-5, rtol=0)
+    assert all(torch.equal(before[k], v) for k, v in generator.state_dict().items())
+
+
+def test_a_coefficient_of_one_goes_a_typical_distance_along_its_direction(generator):
+    latents = inverted(generator)
+    base = LatentSpace.around(generator, latents, "w+")
+    space = AlongDirections.of(base, 7 * torch.eye(generator.w_dim)[:2])
+    coefficients = torch.tensor([[1.0, 0.0], [0.0, -2.0], [0.5, 0.5]])
+    step = torch.zeros_like(latents.w)
+    step[:, :, :2] = coefficients[:, None]
+    torch.testing.assert_close(space.decode(coefficients), base.decode(step))
+    with pytest.raises(BadArgument, match="a direction has no length"):
+        AlongDirections.of(base, torch.zeros(1, generator.w_dim))
+    with pytest.raises(BadArgument, match="directions must have the shape"):
+        AlongDirections.of(base, torch.ones(1, generator.w_dim + 1))
 
 
 def test_a_generator_without_noise_maps_says_so():
