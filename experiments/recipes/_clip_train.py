@@ -17,7 +17,8 @@ from advgen.experiments.recipes._prompts import truths
 MEAN, STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)  # CLIP's own
 CONTEXT = 40  # pieces; the longest caption of an avatar has 32
 HIGHEST_SCALE = 100.0  # of the logits, as in the paper
-SPOILT = 0.35  # share of the pictures
+BY_GROUP = 3.0  # weight of the short texts of a picture, group by group
+SPOILT = 0.25  # share of the pictures
 SPOILING = {name: _distort.TRAINED[name] for name in ("blur", "noise")} | {"compress": _distort.compress}
 
 
@@ -26,6 +27,7 @@ class Bank(NamedTuple):
 
     numbers: list[Tensor]  # (K_t, context) each
     masks: Tensor  # (T, A)
+    groups: Tensor  # (T,) the aspect that a text is about
 
 
 def config(seen_at: int, width: int, text_width: int, dim: int, rows: int, context: int = CONTEXT) -> dict[str, Any]:
@@ -89,7 +91,12 @@ def loss(network: Any, pixels: Pixels, batch: tuple[Tensor, ...], bank: Bank, *,
     about = torch.cat([bank.masks.to(masks), masks[asking, pair].flatten(0, 1)])
     scale = network.logit_scale.exp()
     right, wrong = truths(codes, about)
-    return whole_captions(images, whole, scale, content) + short_texts(scale * images @ brief.T, right, wrong)
+    # Texts about one aspect, and those about several.
+    groups = torch.cat([bank.groups, bank.groups.max() + torch.ones(2 * len(asking), dtype=torch.int64)]).to(
+        codes.device
+    )
+    brief_loss = short_texts(scale * images @ brief.T, right, wrong, groups)
+    return whole_captions(images, whole, scale, content) + brief_loss
 
 
 def whole_captions(images: Tensor, texts: Tensor, scale: Tensor, content: Tensor) -> Tensor:
@@ -105,13 +112,23 @@ def whole_captions(images: Tensor, texts: Tensor, scale: Tensor, content: Tensor
     return (to_text + to_image) / 2
 
 
-def short_texts(logits: Tensor, right: Tensor, wrong: Tensor) -> Tensor:
-    """Each right pair of `logits` (N, T) against all wrong texts of its image, and all wrong images of its text."""
+def short_texts(logits: Tensor, right: Tensor, wrong: Tensor, groups: Tensor) -> Tensor:
+    """Each right pair of `logits` (N, T) against the wrong texts of its group (T,), and the wrong images of its text.
+
+    Groups count alike, however many texts they have: what is small in a picture is learnt with what is large.
+    """
     masked = logits.masked_fill(~wrong, -1e4)
-    each = [F.softplus(masked.logsumexp(axis, keepdim=True) - logits) * right for axis in (1, 0)]
-    counts = [right.sum(axis) for axis in (1, 0)]
-    means = [(e.sum(axis) / n.clamp(min=1))[n > 0].mean() for e, n, axis in zip(each, counts, (1, 0), strict=True)]
-    return (means[0] + means[1]) / 2
+    beside = torch.empty_like(logits)
+    for group in groups.unique():
+        which = groups == group
+        beside[:, which] = masked[:, which].logsumexp(1, keepdim=True)
+    to_text = F.softplus(beside - logits) * right
+    of_text = to_text.sum(0) / right.sum(0).clamp(min=1)
+    there = right.any(0)
+    sums = torch.zeros(int(groups.max()) + 1, device=logits.device).index_add(0, groups[there], of_text[there])
+    counts = torch.zeros_like(sums).index_add(0, groups[there], torch.ones_like(of_text[there]))
+    to_image = (F.softplus(masked.logsumexp(0, keepdim=True) - logits) * right).sum(0) / right.sum(0).clamp(min=1)
+    return BY_GROUP * (sums / counts.clamp(min=1))[counts > 0].mean() + to_image[there].mean() / 2
 
 
 @torch.no_grad()

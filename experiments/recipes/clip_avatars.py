@@ -58,7 +58,7 @@ class CLIPAvatars:
     text_width: int = 64
     dim: int = 128  # of the common space
     nearly_right: int = 1  # captions beside each image's own
-    epochs: int = 8
+    epochs: int = 6
     batch_size: int = 128
     learning_rate: float = 2e-3  # of AdamW, at its peak
     precision: Literal["32", "bf16"] = "32"  # of the image tower in training; bf16 is faster where the processor has it
@@ -92,7 +92,9 @@ class CLIPAvatars:
             torch.stack([_small(tokens, [t for t, _ in some]) for some in short])[rows],
             torch.stack([torch.stack([m for _, m in some]) for some in short])[rows],
         )
-        bank = clip_train.Bank([_small(tokens, some) for some, _ in single], torch.stack([m for _, m in single]))
+        about = torch.stack([m for _, m in single])
+        # Each says one thing, so one column of its mask is not 0.
+        bank = clip_train.Bank([_small(tokens, some) for some, _ in single], about, (about != 0).int().argmax(1))
         validation = captions.attributes_of(plain.validation)
         plan = Plan(
             lambda network, batch: clip_train.loss(network, pixels, batch, bank, half=self.precision == "bf16"),

@@ -89,10 +89,14 @@ def test_texts_at_their_own_length_are_encoded_as_open_clip_does():
     torch.testing.assert_close(clip_train.texts_encoded(network, numbers), expected, atol=1e-5, rtol=1e-4)
 
 
-def test_the_loss_of_short_texts_is_the_papers_pairwise_form_on_two_images():
-    logits = torch.tensor([[2.0, 1.0, 0.5], [0.0, 3.0, 0.5]])
-    right = torch.tensor([[True, False, False], [False, True, False]])
-    wrong = torch.tensor([[False, True, False], [True, False, False]])  # the third is unknown of both
-    one = torch.nn.functional.softplus(torch.tensor([1.0 - 2.0, 0.0 - 3.0])).mean()
-    two = torch.nn.functional.softplus(torch.tensor([0.0 - 2.0, 1.0 - 3.0])).mean()
-    assert clip_train.short_texts(logits, right, wrong) == pytest.approx(float(one + two) / 2)
+def test_the_loss_of_short_texts_compares_within_a_group_and_over_images():
+    logits = torch.tensor([[2.0, 1.0, 0.5, 9.0], [0.0, 3.0, 0.5, -1.0]])
+    right = torch.tensor([[True, False, False, False], [False, True, False, True]])
+    wrong = torch.tensor([[False, True, False, True], [True, False, False, False]])  # the third is unknown of both
+    groups = torch.tensor([0, 0, 0, 1])
+    softplus = torch.nn.functional.softplus
+    # In the second group the only right pair has nothing wrong beside it.
+    first = (softplus(torch.tensor(1.0 - 2.0)) + softplus(torch.tensor(0.0 - 3.0))) / 2
+    by_image = torch.stack([softplus(torch.tensor(x)) for x in (0.0 - 2.0, 1.0 - 3.0, 9.0 + 1.0)]).mean()
+    found = clip_train.short_texts(logits, right, wrong, groups)
+    assert float(found) == pytest.approx(float(clip_train.BY_GROUP * first / 2 + by_image / 2))
