@@ -71,6 +71,7 @@ SHIPPED: Mapping[str, Shipped] = {
             ("wikipedia", "glove", 20),
             ("wikipedia", "skip-gram", 4),
             ("pubmed", "glove", 20),
+            ("pubmed", "skip-gram", 6),
         )
     },
 }
