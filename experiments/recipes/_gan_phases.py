@@ -70,6 +70,7 @@ class Step:
     path_mean: Tensor = field(default_factory=lambda: torch.zeros(()))
     real_signs: list[Tensor] = field(default_factory=list)  # of D's logits on real images, for adaptive augmentation
     grown: growing.Growth | None = None  # where a growing training stands
+    noise: bool = True  # without it all that is seen comes from w
 
     def due(self, phase: str, step: int) -> bool:
         """Whether a phase runs at this step."""
@@ -143,7 +144,8 @@ class Step:
             other = draws.normal(count, net.z_dim)
             if mixes:
                 w = losses.mixed_styles(w, net.mapping(other, some), cutoff)
-        noise = [draws.normal(count, 1, *layer.noise_const.shape) for layer in net.synthesis.convs()]
+        sizes = [layer.noise_const.shape for layer in net.synthesis.convs()]
+        noise = [draws.normal(count, 1, *size) if self.noise else None for size in sizes]
         if self.grown is not None:
             return growing.grown_images(net, w, self.grown, noise=noise), w
         return net.synthesis(w, noise=noise), w

@@ -57,6 +57,7 @@ class GanPlan:
     augmentations: str = "bgc"  # preset of ada, or policy of diffaug
     ada_target: float = 0.6  # of the mean sign of D's logits on real images
     precision: Literal["32", "bf16"] = "32"  # of the two main phases
+    noise: Literal["random", "none"] = "random"  # fed to the generator's layers
     grow: int = 0  # images in which a size fades in, and as many on its own; 0 = the full size from the start
     every: int = 20_000  # images between two looks, at which the state is saved
     rollbacks: int = 2
@@ -138,6 +139,7 @@ class GanRun:
             self.augment,
             (lambda: torch.autocast(self.at.type, torch.bfloat16)) if self.plan.precision == "bf16" else None,
             torch.zeros((), device=self.at),
+            noise=self.plan.noise == "random",
         )
         self.step, self.attempt, self.seconds, self.cpu_seconds, self.looking = 0, 0, 0.0, 0.0, 0.0
         self.log: list[dict[str, Any]] = []

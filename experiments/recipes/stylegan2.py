@@ -33,6 +33,7 @@ _LATER: Mapping[str, Scalar] = {
     "jitter": 0,
     "vectors": None,
     "normalisation": "demodulation",
+    "noise": "random",
 }  # arguments that the cards of earlier trainings do not have
 
 
@@ -67,6 +68,7 @@ class StyleGAN2:
     augment: Literal["none", "ada", "diffaug"] = "none"
     augmentations: str = ""  # "" = bgc of ada; color,translation,cutout of diffaug
     precision: Literal["32", "bf16"] = "32"  # of the two main losses
+    noise: Literal["random", "none"] = "random"  # none: all that is seen comes from w, nothing from noise maps
     grow: int = 0  # images in which each size fades in (progressive growing); 0 = the full size from the start
     every: int = 20_000  # images between two looks
     rollbacks: int = 2  # times that a training whose numbers are not finite may go back
@@ -112,7 +114,8 @@ class StyleGAN2:
         chosen = self.augmentations or {"diffaug": "color,translation,cutout"}.get(self.augment, "bgc")
         return GanPlan(
             self.images, weights, self.batch_size, self.learning_rate, self.ema_images, self.mirror, self.jitter,
-            self.augment, chosen, precision=self.precision, grow=self.grow, every=self.every, rollbacks=self.rollbacks,
+            self.augment, chosen, precision=self.precision, noise=self.noise, grow=self.grow, every=self.every,
+            rollbacks=self.rollbacks,
         )  # fmt: skip
 
     def _conditions(self, train: Slice) -> Tensor | None:

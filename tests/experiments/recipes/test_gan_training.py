@@ -252,6 +252,14 @@ def test_a_training_goes_on_to_more_images_at_another_rate_and_precision_and_say
     assert all(p.isfinite().all() for p in trained.generator.parameters())
 
 
+def test_without_noise_nothing_is_learnt_of_it_and_images_hang_on_w_alone(tmp_path):
+    trained = run(tmp_path, steps=2, noise="none").train(resume=False, meter=Meter())
+    net = trained.generator
+    assert all(float(layer.noise_strength) == 0 for layer in net.synthesis.convs())
+    w = net.mapping(torch.randn(2, net.z_dim))
+    assert torch.equal(net.synthesis(w), net.synthesis(w, noise="none"))
+
+
 def test_bfloat16_losses_are_near_float32s(tmp_path):
     full, half = (
         run(tmp_path / name, steps=2, precision=name).train(resume=False, meter=Meter()).log[-1]
