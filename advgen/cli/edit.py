@@ -39,7 +39,7 @@ INVERSIONS = ("image2stylegan", "projector", "pivotal", "encoder", "hybrid")
     type=click.Choice(METHODS),
     default="global",
     show_default=True,
-    help="global: StyleCLIP's global direction. solved: the same by least squares. latent: optimisation. mapper: a "
+    help="global: StyleCLIP's global direction. solved: the quietest one. latent: optimisation. mapper: a "
     "trained mapper. direction: a file.",
 )
 @click.option("--strength", default="auto", show_default=True, help="A number, or auto: the smallest that does it.")
@@ -84,6 +84,7 @@ def command(place: Path, text: str, also: tuple[str, ...], **given: Any) -> None
     from advgen.editing.files import EditWork, edit_files
     from advgen.editing.global_directions import BETA
     from advgen.editing.prompts import TEMPLATES
+    from advgen.editing.regions import SHARE
     from advgen.experiments.data._files import cache_folder
     from advgen.inversion.files import Work
     from advgen.inversion.methods import Method
@@ -96,6 +97,7 @@ def command(place: Path, text: str, also: tuple[str, ...], **given: Any) -> None
         TEMPLATES if given["templates"] is None else _lines(given["templates"]),
         given["files"],
         None if given["steps"] is None else {"steps": given["steps"]},
+        SHARE if given["region"] == "auto" else None,
     )
     strength, sweep = _strength(given["strength"]), _numbers(given["sweep"])
     device = choose(None if given["device"] == "auto" else given["device"]).device
@@ -118,12 +120,12 @@ def command(place: Path, text: str, also: tuple[str, ...], **given: Any) -> None
         clip_of(given["judge_clip"], None) if given["judge_clip"] else None,
         tuple((name.removeprefix("no:"), not name.startswith("no:")) for name in given["wants"]),
     )
+    inverting = Work(
+        generator, Method(inversion, steps=given["inversion_steps"]), perceptual, named, given["weights"], encoder,
+        given["limit"], None, given["resize"], given["batch"], given["seed"],
+    )  # fmt: skip
     work = EditWork(
-        Work(
-            generator, Method(inversion, steps=given["inversion_steps"]), perceptual, named, given["weights"], encoder, given["limit"], None,
-            given["resize"], given["batch"], given["seed"],
-        ),
-        clip, edit, judges, strength, sweep, given["mask"], given["force"], given["most_lpips"],
+        inverting, clip, edit, judges, strength, sweep, given["mask"], given["force"], given["most_lpips"],
         given["least_identity"], given["clip"], cache_folder(),
     )  # fmt: skip
     out = given["out"]

@@ -15,15 +15,17 @@ from torch import Tensor
 from advgen.core.errors import BadArgument, UnknownName
 from advgen.core.meter import Meter
 from advgen.core.types import Generator, ImageTextEncoder, Latents
+from advgen.editing import regions
 from advgen.editing.directions import load_direction
 from advgen.editing.entanglement import Logits
-from advgen.editing.global_directions import BETA, FEW, global_direction, solved
+from advgen.editing.global_directions import BETA, FEW, colour_gram, global_direction, solved
 from advgen.editing.latent import Identity, LatentOptimisation
 from advgen.editing.mapper import load_mapper
 from advgen.editing.prompts import TEMPLATES, ensembled, text_direction
 from advgen.editing.relevance import RelevanceOf
 from advgen.editing.shifts import Shift, pictures, together
 from advgen.editing.strength import STEPS, Chosen, Wanted, chosen
+from advgen.editing.stylespace import sampled_w
 from advgen.inversion.likeness import Metric
 
 METHODS = ("global", "solved", "latent", "mapper", "direction")
@@ -31,6 +33,7 @@ UNITS = (0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0)  # strengths to try where 1 is th
 SURE = 0.75  # probability of the text against the neutral one, from which on CLIP says that an image shows it
 MOST_LPIPS = 0.3
 LEAST_IDENTITY = 0.5
+SAMPLES = 48  # of the generator, on which the region of a direction is found
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Edit:
     templates: tuple[str, ...] = TEMPLATES
     files: tuple[str, ...] = ()  # mappers, one a prompt, or directions
     settings: Mapping[str, Any] | None = None  # of the latent optimisation
+    region: float | None = None  # share of the largest effect, from which on a pixel may change; None = all may
     relevance: RelevanceOf = field(default=RelevanceOf())
 
     def __post_init__(self) -> None:
@@ -151,7 +155,8 @@ def prepared(
     if edit.method == "global":
         found = [global_direction(relevance, text, beta=edit.beta) for text in directions]
     else:
-        found = [solved(relevance, text) for text in directions]
+        colours = colour_gram(generator, relevance.std, cache=cache)  # type: ignore[arg-type]
+        found = [solved(relevance, text, colours) for text in directions]
     for prompt, one in zip(edit.prompts, found, strict=True):
         if one.channels < FEW and edit.method == "global":
             say(
@@ -159,6 +164,24 @@ def prepared(
                 f"{prompt!r}, which may change little; lower beta."
             )
     return Prepared(together([one.shift for one in found]), {"channels": [one.channels for one in found]})
+
+
+def region(
+    edit: Edit, generator: Generator, encoder: ImageTextEncoder, latents: Latents, shift: Shift
+) -> Tensor | None:
+    """(1 or N, 1, H, W) where the edit may show; None = everywhere. What is the same for all is found over samples."""
+    if edit.region is None:
+        return None
+    masks = []
+    for prompt in edit.prompts:
+        text = text_direction(encoder, prompt, edit.neutral, edit.templates)
+        if edit.same_for_all:
+            at = shift.times(edit.steps[len(edit.steps) // 2])
+            w = sampled_w(generator, SAMPLES, seed=3)
+            masks.append(regions.found(generator, encoder, w, at, text, share=edit.region))
+        else:
+            masks.append(regions.found(generator, encoder, latents.w, shift, text, share=edit.region, each=True))
+    return torch.stack(masks).amax(0)
 
 
 def text_score(encoder: ImageTextEncoder, edit: Edit) -> Callable[[Tensor], Tensor]:

@@ -112,7 +112,7 @@ def edit_files(
         say=say,
     )  # fmt: skip
     originals = pngs.to_float(pngs.to_uint8(synthesised(generator, latents))).to(latents.w)
-    keep = _keeping(work, originals)
+    keep = _keeping(work, originals, latents, made.shift)
     if work.strength is None:
         chosen = edits.strengths(
             work.edit, generator, work.encoder, latents, made.shift, originals, work.judges,
@@ -171,10 +171,18 @@ def _on(latents: Latents, generator: Generator) -> Latents:
     return latents._replace(w=latents.w.to(like), noise=maps)
 
 
-def _keeping(work: EditWork, originals: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
-    """Edited images restricted to the mask, if there is one."""
+def _keeping(work: EditWork, originals: Tensor, latents: Latents, shift: Shift) -> Callable[[Tensor, Tensor], Tensor]:
+    """Edited images restricted to the mask or to the region that is found, if there is either."""
     if work.mask is None:
-        return lambda images, index: images
+        region = edits.region(work.edit, work.inversion.generator, work.encoder, latents, shift)
+        if region is None:
+            return lambda images, index: images
+
+        def inside(images: Tensor, index: Tensor) -> Tensor:
+            index = index.to(originals.device)
+            return kept_inside(images, originals[index], region if len(region) == 1 else region[index])
+
+        return inside
     mask = pngs.to_float(pngs.load(work.mask, channels=1))[None].to(originals)
     if mask.shape[-2:] != originals.shape[-2:]:
         raise BadArgument(

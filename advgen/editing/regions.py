@@ -1,21 +1,21 @@
 """An edit that is kept to a region: inside the mask the edited picture, outside of it the original, a soft border.
 
-The region is given as a mask, or found: where an edit changes an image most is what it is about, and what it changes
+The region is given as a mask, or found: where the change of pixels brings CLIP nearer to the text (gradient times
+change, as in integrated gradients: Sundararajan et al. 2017, arXiv 1703.01365, equation 1). What an edit changes
 elsewhere comes with it by accident.
 """
-
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from advgen.core.errors import BadArgument
+from advgen.core.types import Generator, ImageTextEncoder
 from advgen.editing.shifts import Shift, edited
 from advgen.inversion.latents import at_rest
 from advgen.inversion.likeness import check_mask, composed
 
-SHARE = 0.3  # of the largest mean change, from which on a pixel belongs to a region that is found
+SHARE = 0.25  # of the largest effect, from which on a pixel belongs to a region that is found
 
 
 def feathered(mask: Tensor, *, pixels: int = 2) -> Tensor:
@@ -44,27 +44,43 @@ def kept_inside(edited: Tensor, originals: Tensor, mask: Tensor, *, pixels: int 
     return composed(edited, originals, feathered(mask.to(originals), pixels=pixels))
 
 
-@torch.no_grad()
 def found(
-    generator: Any, w: Tensor, shift: Shift, *, share: float = SHARE, blur: int = 2, each: bool = False, batch: int = 32
+    generator: Generator,
+    encoder: ImageTextEncoder,
+    w: Tensor,
+    shift: Shift,
+    text: Tensor,
+    *,
+    share: float = SHARE,
+    blur: int = 2,
+    each: bool = False,
+    batch: int = 16,
 ) -> Tensor:
-    """(1, 1, H, W) mask of the pixels that the shift changes by at least `share` of the most, mean over w (N, L, D).
+    """(1, 1, H, W) mask of the pixels whose change brings images of w (N, L, D) nearer to the text (D,).
 
-    each: (N, 1, H, W), a mask of its own for every image. blur: pixels over which changes are averaged first.
+    A pixel's part in it is its change times the gradient of the cosine, at two points of the way, blurred by `blur`
+    pixels; what helps, summed over the images, must reach `share` of the largest. each: (N, 1, H, W), an image's own.
 
     Raises:
         BadArgument: a share out of range.
     """
     if not 0 <= share <= 1:
-        raise BadArgument(f"share is a part of the largest change, 0 to 1, got {share}.")
-    changes = []
+        raise BadArgument(f"share is a part of the largest effect, 0 to 1, got {share}.")
+    parts = []
     with at_rest(generator):
         for index in torch.arange(len(w)).split(batch):
-            before, after = (edited(generator, w[index], part).clamp(0, 1) for part in (Shift(), shift.take(index)))
-            changes.append((after - before).abs().mean(1, keepdim=True))
-    change = torch.cat(changes)
-    change = change if each else change.mean(0, keepdim=True)
+            with torch.no_grad():
+                own = shift.take(index)
+                before, after = (edited(generator, w[index], part).clamp(0, 1) for part in (Shift(), own))
+            change, part = after - before, torch.zeros_like(before[:, :1])
+            for at in (0.25, 0.75):
+                image = (before + at * change).requires_grad_()
+                (slope,) = torch.autograd.grad((encoder.encode_images(image) @ text.to(image)).sum(), image)
+                part = part + (slope * change).sum(1, keepdim=True)
+            parts.append(part.clamp(min=0))
+    part = torch.cat(parts)
+    part = part if each else part.sum(0, keepdim=True)
     if blur:
-        padded = functional.pad(change, (blur,) * 4, mode="replicate")
-        change = functional.avg_pool2d(padded, 2 * blur + 1, stride=1)
-    return (change >= share * change.flatten(1).amax(1)[:, None, None, None]).to(change)
+        padded = functional.pad(part, (blur,) * 4, mode="replicate")
+        part = functional.avg_pool2d(padded, 2 * blur + 1, stride=1)
+    return (part >= share * part.flatten(1).amax(1)[:, None, None, None]).to(part)

@@ -6,7 +6,7 @@ from torch.nn import functional
 
 from advgen.core.errors import BadArgument, BadFile
 from advgen.editing.directions import Direction, load_direction, save_direction
-from advgen.editing.global_directions import global_direction, solved
+from advgen.editing.global_directions import colour_gram, global_direction, solved
 from advgen.editing.prompts import ensembled, text_direction, usable
 from advgen.editing.relevance import Relevance, RelevanceOf, differences, embedded, jacobians
 from advgen.editing.shifts import Shift, edited
@@ -48,10 +48,13 @@ def test_relevance_is_measured_once(generator, other, colours, tmp_path) -> None
     RelevanceOf(4).of(generator, colours, cache=tmp_path)  # a cut file is made again
 
 
-@pytest.mark.parametrize("make", [lambda r, t: global_direction(r, t, beta=0.2), solved])
-def test_a_direction_makes_images_more_of_what_the_text_says(generator, colours, make) -> None:
-    text = text_direction(colours, "red", "x")
-    shift = make(RelevanceOf(32).of(generator, colours), text).shift
+@pytest.mark.parametrize("kind", ["global", "solved"])
+def test_a_direction_makes_images_more_of_what_the_text_says(generator, colours, kind) -> None:
+    text, relevant = text_direction(colours, "red", "x"), RelevanceOf(32).of(generator, colours)
+    if kind == "global":
+        shift = global_direction(relevant, text, beta=0.2).shift
+    else:
+        shift = solved(relevant, text, colour_gram(generator, relevant.std, images=8)).shift.times(0.5)
     w = sampled_w(generator, 64, seed=9)
     with torch.no_grad():
         before, after = (
@@ -83,12 +86,29 @@ def test_a_higher_beta_leaves_fewer_channels() -> None:
     assert len(set(counts)) == 4
 
 
-def test_what_pulls_elsewhere_cancels_in_the_solved_direction() -> None:
-    """Two channels whose effects cancel but for the text's direction are moved together."""
-    effects = torch.tensor([[1.0, 1.0], [1.0, -1.0], [0.0, 1.0]])
-    shift = solved(relevance(effects), torch.tensor([1.0, 0.0]), ridge=1e-6).shift.s[0]
-    moved = (shift / relevance(effects).std) @ effects
-    assert moved[1].abs() < 1e-3 * moved[0].abs()
+def test_of_two_channels_that_serve_the_text_the_quieter_one_moves() -> None:
+    effects = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    colours = torch.diag(torch.tensor([1.0, 0.01, 1.0]))
+    shift = solved(relevance(effects), torch.tensor([1.0, 0.0]), colours, ridge=1e-3).shift.s[0] / torch.linspace(
+        1, 2, 3
+    )
+    assert shift[1] > 50 * shift[0] > 0
+    assert shift[2] == 0
+    assert shift @ relevance(effects).mean[:, 0] == pytest.approx(0.1)  # what strength 1 stands for
+
+
+def test_colours_change_as_their_gram_matrix_says(generator) -> None:
+    where = layout(generator)
+    std = statistics(generator, where).std
+    gram = colour_gram(generator, std, images=4)
+    small = 1e-2 * torch.randn(where.size, generator=torch.Generator().manual_seed(0))
+    w = sampled_w(generator, 4, seed=4)
+    with torch.no_grad():
+        one, other = (
+            functional.adaptive_avg_pool2d(edited(generator, w, s).clamp(0, 1), 8)
+            for s in (Shift(), Shift(s=(small * std)[None]))
+        )
+    assert (other - one).square().flatten(1).sum(1).mean() == pytest.approx(float(small @ gram @ small), rel=0.1)
 
 
 @pytest.mark.parametrize(("beta", "said"), [(0.99, "no style channel reaches beta 0.99"), (-1, "beta must be")])

@@ -187,8 +187,10 @@ def test_more_samples_are_never_worse(generator, colours) -> None:
 
     best = best_of(generator, score, (4, 5, 6), calls=8)
     assert best.w.shape == (3, generator.num_ws, generator.w_dim)
-    for seed, found in zip((4, 5, 6), best.score, strict=True):
-        assert found == pytest.approx(float(cosine(colours, generator, sampled_w(generator, 8, seed=seed), text).max()))
+    for seed, highest in zip((4, 5, 6), best.score, strict=True):
+        assert highest == pytest.approx(
+            float(cosine(colours, generator, sampled_w(generator, 8, seed=seed), text).max())
+        )
     assert (best_of(generator, score, (4, 5, 6), calls=2).score <= best.score + 1e-6).all()
 
 
@@ -231,14 +233,17 @@ def test_outside_a_region_the_original_stays() -> None:
     assert (feathered(mask)[..., 4, 8] > 0).all()
 
 
-def test_a_region_is_where_most_changes(generator) -> None:
+def test_a_region_is_where_the_change_serves_the_text(generator, colours) -> None:
+    """`light` is about the upper half alone, and so is its region."""
     w, shift = sampled_w(generator, 6), Shift(w=0.5 * torch.ones(1, generator.num_ws, generator.w_dim))
-    masks = [found(generator, w, shift, share=share) for share in (0.0, 0.5, 1.0)]
+    text = functional.normalize(torch.tensor([-1.0, -1.0, -1.0, 3.0]), dim=0)
+    masks = [found(generator, colours, w, shift, text, share=share) for share in (0.0, 0.5, 1.0)]
     assert masks[0].min() == 1
     assert masks[0].sum() > masks[1].sum() > masks[2].sum() >= 1
-    assert found(generator, w, shift, each=True).shape == (6, 1, 16, 16)
+    each = found(generator, colours, w, shift, text, each=True, share=0.5, blur=0)
+    assert each.shape == (6, 1, 16, 16)
     with pytest.raises(BadArgument, match="share"):
-        found(generator, w, shift, share=2.0)
+        found(generator, colours, w, shift, text, share=2.0)
 
 
 def test_the_table_says_what_turned() -> None:
