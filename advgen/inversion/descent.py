@@ -48,6 +48,11 @@ class Trace:
     perceptual: list[Tensor] = field(default_factory=list)
     mse: list[Tensor] = field(default_factory=list)
     tell: Callable[[int, float, Terms], None] | None = None  # hears of each step at once
+    clock: Callable[[], float] = time.perf_counter  # time.process_time leaves out what else the machine does
+
+    def part(self) -> "Trace":
+        """An empty one that hears and is timed alike, for a part of the work."""
+        return Trace(tell=self.tell, clock=self.clock)
 
     def add(self, step: int, seconds: float, terms: Terms) -> None:
         """One evaluation."""
@@ -57,6 +62,14 @@ class Trace:
             rows.append(values.detach().cpu())
         if self.tell is not None:
             self.tell(step, seconds, terms)
+
+    def answered(self, seconds: float, distance: Tensor) -> None:
+        """Latents (N,) that came without a step, of which only the perceptual distance is known: any step is better."""
+        unknown = torch.full(distance.shape, math.inf)
+        self.steps.append(self.steps[-1] + 1 if self.steps else 0)
+        self.seconds.append(seconds)
+        for rows, values in ((self.loss, unknown), (self.perceptual, distance), (self.mse, unknown)):
+            rows.append(values.detach().cpu())
 
     def extend(self, part: "Trace", *, seconds: float) -> None:
         """Adds the trace of a part that began `seconds` after this one did."""
@@ -111,7 +124,8 @@ def descend(
         state.restore(keep.path, identity or {}, trace)
         meter.generator_calls += state.evaluated
         meter.backwards += state.differentiated
-    spent, begun = state.seconds, time.perf_counter()
+    clock = time.perf_counter if trace is None else trace.clock
+    spent, begun = state.seconds, clock()
     while True:
         moving = dict(rates(state.step)) if state.step < steps else {}
         variables = {name: value.detach().requires_grad_(name in moving) for name, value in state.now.items()}
@@ -121,7 +135,7 @@ def descend(
         meter.generator_calls += state.rows
         if counts(state.step):
             state.rank(terms.loss.detach())
-        state.seconds = spent + time.perf_counter() - begun
+        state.seconds = spent + clock() - begun
         if trace is not None:
             trace.add(state.step, state.seconds, terms)
         if state.step >= steps or stop(terms):
@@ -135,7 +149,7 @@ def descend(
         afterwards(state.now, moving)
         state.step += 1
         if keep is not None and state.step % keep.every == 0:
-            state.seconds = spent + time.perf_counter() - begun
+            state.seconds = spent + clock() - begun
             state.save(keep.path, identity or {}, trace)
     if keep is not None:
         state.save(keep.path, identity or {}, trace)
@@ -185,7 +199,8 @@ class _State:
 
     def save(self, path: Path, identity: Mapping[str, str], trace: Trace | None) -> None:
         fields = {name: value for name, value in vars(self).items() if name != "rows"}
-        rows = None if trace is None else {name: value for name, value in vars(trace).items() if name != "tell"}
+        own = ("tell", "clock")
+        rows = None if trace is None else {name: value for name, value in vars(trace).items() if name not in own}
         checkpoints.save_state(path, {"inversion": dict(identity), "state": fields, "trace": rows})
 
     def restore(self, path: Path, identity: Mapping[str, str], trace: Trace | None) -> None:

@@ -39,15 +39,19 @@ class Hybrid:
     ) -> Latents:
         """Latents of images (N, C, H, W); the arguments are those of `Image2StyleGAN.invert`.
 
-        `first` is asked again when a kept work is taken up; the trace's seconds count it too.
+        `first` is asked again when a kept work is taken up; the trace's seconds count it too, and its answer is there
+        before the first step of `then`.
         """
-        begun = time.perf_counter()
+        clock = time.perf_counter if trace is None else trace.clock
+        begun = clock()
         start = self.first.invert(images, rng=rng.fork("first"), meter=meter)
-        spent = time.perf_counter() - begun
-        part = None if trace is None else Trace(tell=trace.tell)
+        spent = clock() - begun
+        part = None if trace is None else trace.part()
         found = self.then.invert(
             images, rng=rng, meter=meter, start=start, mask=mask, style=style, keep=keep, trace=part
         )
         if trace is not None and part is not None:
+            if self.then.perceptual is not None and mask is None:
+                trace.answered(spent, start.distance)
             trace.extend(part, seconds=spent)
         return found

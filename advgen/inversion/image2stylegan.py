@@ -110,8 +110,8 @@ class Image2StyleGAN:
         def rates(step: int) -> dict[str, float]:
             noisy, done = turns[step]
             if noisy:
-                return dict.fromkeys(maps, self.noise_lr * self._ramp(done / self.noise_steps))
-            return {W: self.lr * self._ramp(done / self.steps)}
+                return dict.fromkeys(maps, self.noise_lr * self._ramp((done + 0.5) / self.noise_steps))
+            return {W: self.lr * self._ramp((done + 0.5) / self.steps)}
 
         def together(step: int) -> bool:
             noisy, done = turns[step] if step < len(turns) else (True, 0)
@@ -127,6 +127,7 @@ class Image2StyleGAN:
         return Plan(len(turns), rates, together, correlation_weight=self.noise_weight, afterwards=afterwards)
 
     def _ramp(self, t: float) -> float:
+        """At the middle of a step: at its begin the first one would not move."""
         return ramp(t, up=self.rampup, down=self.rampdown)
 
 

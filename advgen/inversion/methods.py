@@ -20,6 +20,7 @@ from advgen.inversion.projector import Projector
 
 METHODS = ("image2stylegan", "projector", "pivotal", "encoder", "hybrid")
 HYBRID_STEPS = 100
+HYBRID_RAMPUP = 0.02  # from an encoder's answer the rate may rise sooner than from the mean of w
 _Made = TypeVar("_Made", Image2StyleGAN, Projector, PivotalTuning)
 
 
@@ -82,7 +83,8 @@ class Method:
         first = EncoderInverter(cast(LatentEncoder, encoder), generator, perceptual)
         if self.name == "encoder":
             return first
-        return Hybrid(first, self._noisy(self._with(replace(optimiser, steps=HYBRID_STEPS))))
+        near = replace(optimiser, steps=HYBRID_STEPS, rampup=HYBRID_RAMPUP)
+        return Hybrid(first, self._noisy(self._with(near)))
 
     def _with(self, inverter: _Made, *more: str) -> _Made:
         names = ("steps", "lr", *(("space",) if self.name != "pivotal" else ()), *more)

@@ -83,15 +83,16 @@ class PivotalTuning:
         images = fitting(self.generator, images)
         if trace is not None and len(images) != 1:
             raise BadArgument(f"images are tuned one after another, so a trace is of one image, got {len(images)}.")
-        begun = time.perf_counter()
+        clock = time.perf_counter if trace is None else trace.clock
+        begun = clock()
         pivots = self._pivots(images, rng=rng.fork("pivot"), meter=meter, mask=mask, keep=keep, trace=trace)
-        spent = time.perf_counter() - begun if trace is None or not trace.seconds else trace.seconds[-1]
+        spent = clock() - begun if trace is None or not trace.seconds else trace.seconds[-1]
         parts = []
         for i in range(len(images)):
             at = torch.tensor([i])
             own_mask = mask if mask is None or len(mask) == 1 else mask[i : i + 1]
             own_keep = None if keep is None else keep.named(f"tuning{i}")
-            part = None if trace is None else Trace(tell=trace.tell)
+            part = None if trace is None else trace.part()
             parts.append(
                 self._tuned(taken(pivots, at), images[i : i + 1], rng.take(at), meter, own_mask, own_keep, part)
             )

@@ -48,13 +48,36 @@ def test_a_kept_work_goes_on_to_the_same_bits(generator, own, invert, tmp_path):
     assert torch.equal(invert(hybrid, own, keep=keep).w, whole.w)
 
 
-def test_the_trace_counts_the_first_part_too(toy, pictures, invert):
-    class Slow:
-        def invert(self, images, *, rng, meter):
-            time.sleep(0.05)
-            return LeastSquares(toy).invert(images, rng=rng, meter=meter)
+class Slow:
+    """An answer after a twentieth of a second."""
 
+    def __init__(self, toy):
+        self.toy = toy
+
+    def invert(self, images, *, rng, meter):
+        time.sleep(0.05)
+        return LeastSquares(self.toy).invert(images, rng=rng, meter=meter)
+
+
+def test_the_trace_counts_the_first_part_too(toy, pictures, invert):
     trace = Trace()
-    invert(Hybrid(Slow(), Image2StyleGAN(toy, None, steps=3)), pictures, trace=trace)
+    invert(Hybrid(Slow(toy), Image2StyleGAN(toy, None, steps=3)), pictures, trace=trace)
     assert trace.steps == [0, 1, 2, 3]
     assert trace.seconds[0] > 0.05
+
+
+def test_the_first_answer_is_there_before_the_first_step(generator, own, perceptual, invert):
+    first = Image2StyleGAN(generator, perceptual, space="w", steps=1)
+    trace, heard = Trace(), []
+    trace.tell = lambda step, seconds, terms: heard.append(step)
+    invert(Hybrid(first, Image2StyleGAN(generator, perceptual, steps=2)), own[:2], trace=trace)
+    assert trace.steps == [0, 1, 2, 3]
+    assert heard == [0, 1, 2]
+    assert torch.equal(trace.at(trace.seconds[0]).perceptual, invert(first, own[:2]).distance)
+    assert torch.isfinite(trace.at(trace.seconds[1]).loss).all()
+
+
+def test_a_trace_may_be_timed_by_the_processor(toy, pictures, invert):
+    trace = Trace(clock=time.process_time)
+    invert(Hybrid(Slow(toy), Image2StyleGAN(toy, None, steps=3)), pictures, trace=trace)
+    assert 0 < trace.seconds[-1] < 0.05

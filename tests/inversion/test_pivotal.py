@@ -30,7 +30,7 @@ def tuning(generator, perceptual):
 def test_tuning_comes_nearer_than_the_pivot(tuning, foreign, invert):
     pivots, found = invert(tuning(steps=0), foreign), invert(tuning(), foreign)
     assert torch.equal(found.w, pivots.w)
-    assert (found.distance < 0.8 * pivots.distance).all()
+    assert (found.distance < 0.9 * pivots.distance).all()
 
 
 def test_the_generator_is_untouched_and_each_image_has_its_own(generator, perceptual, tuning, foreign, invert):
