@@ -2,7 +2,8 @@
 
 A phrase vector of any text encoder (word vectors, CLIP) and a latent w or w+ become unit vectors whose cosine tells how
 well they belong together. Both directions of InfoNCE, temperature learned (Radford et al. 2021, arXiv 2103.00020,
-figure 3); what is also true of a latent is no negative of it, so equal captions never push each other away.
+figure 3), where all that is true of a latent is right and not its own phrase alone, so that equal captions never push
+each other away.
 """
 
 import math
@@ -60,13 +61,16 @@ class JointSpace(nn.Module):
         """(N, J) of length one."""
         return functional.normalize(self.latent(((w - self.mean_w) / self.spread_w).flatten(1)), dim=1)
 
-    def loss(self, text: Tensor, w: Tensor, true: Tensor) -> Tensor:
-        """Mean of both directions over pairs; `true` (N, N) says which phrase (row) may be true of which latent."""
+    def loss(self, text: Tensor, w: Tensor, right: Tensor, wrong: Tensor) -> Tensor:
+        """Mean of both directions over pairs; `right` and `wrong` (N, N): which phrases (rows) are so of which latents.
+
+        Every right one is sought, its own at least (Khosla et al. 2020, arXiv 2004.11362, equation 2); what is
+        neither right nor wrong is no negative.
+        """
+        right = right | torch.eye(len(text), dtype=torch.bool, device=text.device)
         logits = self.log_scale.exp() * self.of_text(text) @ self.of_latents(w).T
-        others = true & ~torch.eye(len(text), dtype=torch.bool, device=true.device)
-        logits = logits.masked_fill(others, -math.inf)
-        own = torch.arange(len(text), device=logits.device)
-        return (functional.cross_entropy(logits, own) + functional.cross_entropy(logits.T, own)) / 2
+        logits = logits.masked_fill(~(right | wrong), -math.inf)
+        return (_sought(logits, right) + _sought(logits.T, right.T)) / 2
 
     @torch.no_grad()
     def bound_scale(self) -> None:
@@ -85,6 +89,12 @@ def check_text(text: Tensor, text_dim: int) -> None:
             f"phrase vectors (N, {text_dim}) were expected, got {tuple(text.shape)}: take the text encoder that this "
             "map was trained with."
         )
+
+
+def _sought(logits: Tensor, right: Tensor) -> Tensor:
+    """Cross-entropy of the rows against even shares of what is right."""
+    each = -logits.log_softmax(1).masked_fill(~right, 0.0).sum(1) / right.sum(1)
+    return each.mean()
 
 
 def _head(ins: int, hidden: int, outs: int) -> nn.Sequential:

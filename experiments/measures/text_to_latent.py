@@ -6,7 +6,9 @@ word and by a word that no caption has; `combination` joins what training keeps 
 vectors lack, or know from under 20 places, is not scored; it is named and counted. Methods: `mapper`; `reranked`, the
 best of `candidates` latents by the joint space for each face; `best_of`, the same choice among the generator's own
 latents; `images`, the best of `candidates` generated images by the joint space of an encoder's latents of them;
-`prior`, no choice at all. All but `images` make one image a face.
+`captioned`, samples on which the captioner of the training sees what is asked for: what the generator can show and the
+two readers agree on, a ceiling for whatever learns from the captioner; `prior`, no choice at all. All but `images` make
+one image a face.
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,7 +41,7 @@ from advgen.generators.stylegan2.load import load_stylegan2, located
 from advgen.zoo.load import zoo_load
 
 POOL = 20_000  # samples that tell priors, and are the faces that diversity is compared with
-MEAN_OF = 32  # latents, for the place of a phrase among latents
+MEAN_OF = 16  # latents, for the place of a phrase among latents
 BATCH = 64
 
 
@@ -73,7 +75,7 @@ class TextToLatent:
 
     map: str  # name of shipped weights, a path, or recipe:text_to_latent:vectors=...,seed={seed}
     again: str | None = None  # the same map of another seed, for stability
-    method: Literal["mapper", "reranked", "best_of", "images", "prior"] = "mapper"
+    method: Literal["mapper", "reranked", "best_of", "images", "captioned", "prior"] = "mapper"
     guidance: float = 2.0
     candidates: int = 16  # of reranked, best_of and images
     generator: str = "stylegan2_avatars_64"  # shipped name or path
@@ -103,7 +105,7 @@ class TextToLatent:
         kind, of = str(loaded.card.args["encoder"]), str(loaded.card.args["vectors"])
         text = encoder_of(of if kind == "phrase" else f"{kind}:{of}", loaded.card.seed)
         judge = zoo_load(self.judge)[0]
-        faces = _Faces(self, generator, loaded.network, text, judge, meter, seed)
+        faces = _Faces(self, generator, loaded.network, text, judge, pool, meter, seed)
         asked = {
             "seen": _asked.drawn(pool.codes, self.prompts),
             "usual": _asked.usual(pool.codes),
@@ -124,10 +126,14 @@ class TextToLatent:
                 readings += [
                     Reading(f"{prompt.name}/{k}", quantity, float(ok), prompt.name) for k, ok in enumerate(right)
                 ]
-                if quantity == "seen" and len(shown) < 6:
+                if quantity == "seen" and len(shown) < 6 and len(images):
                     shown.append(Picture(png_bytes(grid(list(images[:8]), columns=8)), prompt.text))
-                if quantity == "seen" and int(prompt.name.rpartition("/")[2]) < self.diverse:
-                    readings.append(Reading(prompt.name, "diversity", faces.diversity(images, prompt, pool)))
+                if (
+                    quantity == "seen"
+                    and len(images) == self.images
+                    and int(prompt.name.rpartition("/")[2]) < self.diverse
+                ):
+                    readings.append(Reading(prompt.name, "diversity", faces.diversity(images, prompt)))
             if unscored:
                 notes.append(f"{quantity}: not scored for words unknown or under {RARE} places: {', '.join(unscored)}")
         readings += [Reading.of_arm(seed, name, v) for name, v in self._map(loaded, text, pool, faces).items()]
@@ -166,10 +172,10 @@ class _Faces:
 
     def __init__(
         self, asked: TextToLatent, generator: StyleGAN2Generator, network: Any, text: TextEncoder, judge: Any,
-        meter: Meter, seed: int,
+        pool: Part, meter: Meter, seed: int,
     ) -> None:  # fmt: skip
         self.asked, self.generator, self.network, self.text, self.judge = asked, generator, network, text, judge
-        self.meter, self.seed = meter, seed
+        self.pool, self.meter, self.seed = pool, meter, seed
         self.net = default_net(generator.resolution[0])
         self.lpips = LPIPS(self.net.net)
         self.stand_ins = {"LPIPS": "our embedded net"} if self.net.net == "embedded" else {}
@@ -181,6 +187,8 @@ class _Faces:
     def of(self, prompt: Prompt, n: int) -> Tensor:
         """uint8 (n, C, H, W)."""
         asked = self.asked
+        if asked.method == "captioned":
+            return self.made(self.pool.w[_asked.satisfied(self.pool.codes, prompt.mask).nonzero()[:n, 0]])
         # The name alone: arms and seeds of a study are asked for the same faces.
         draws = torch.Generator().manual_seed(stream_seed(self.seed, f"faces/{prompt.name}", ""))
         many = 1 if asked.method in ("mapper", "prior") else asked.candidates
@@ -214,12 +222,12 @@ class _Faces:
             right &= (probabilities[change.attribute].argmax(1)[:, None] == accepted).any(1)
         return right.tolist()
 
-    def diversity(self, images: Tensor, prompt: Prompt, pool: Part) -> float | None:
+    def diversity(self, images: Tensor, prompt: Prompt) -> float | None:
         """Mean LPIPS between faces over that between samples that show the same things; None where too few do."""
-        same = _asked.satisfied(pool.codes, prompt.mask).nonzero()[:, 0][: self.asked.images]
+        same = _asked.satisfied(self.pool.codes, prompt.mask).nonzero()[:, 0][: self.asked.images]
         if len(same) < self.asked.images:
             return None
-        return self.apart(images) / self.apart(self.made(pool.w[same]))
+        return self.apart(images) / self.apart(self.made(self.pool.w[same]))
 
     @torch.no_grad()
     def apart(self, images: Tensor) -> float:

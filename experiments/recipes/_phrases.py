@@ -106,9 +106,11 @@ class Phrases(NamedTuple):
             torch.stack([masks[k] for k in there]), torch.tensor(of), torch.tensor(places), len(texts) - len(there),
         )  # fmt: skip
 
-    def may_be_true(self, chosen: Tensor, codes: Tensor) -> Tensor:
-        """(N, M) whether phrase n of those chosen (N,) may be true of picture m (M, A): it is not known to be wrong."""
-        return ~truths(codes, self.masks[chosen])[1].T
+    def truths(self, chosen: Tensor, codes: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, M) bool each: which of the phrases chosen (N,) are known to be right of which pictures (M, A), and which
+        to be wrong."""
+        right, wrong = truths(codes, self.masks[chosen])
+        return right.T, wrong.T
 
 
 class Words(NamedTuple):

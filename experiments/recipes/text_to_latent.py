@@ -142,7 +142,7 @@ class TextToLatentMap:
         chosen = phrases[torch.arange(len(at)), torch.randint(phrases.shape[1], (len(at),))]
         text, w = said.vectors[chosen], train.w[at]
         noisy = text + self.noise * network.joint.spread_text * torch.randn_like(text)
-        joint = network.joint.loss(noisy, w, said.may_be_true(chosen, train.codes[at]))
+        joint = network.joint.loss(noisy, w, *said.truths(chosen, train.codes[at]))
         own = train.own[at] if self.space == "w" else slice(None)
         return JOINT_SHARE * joint + network.mapper.loss(text[own], w[own], noise=self.noise)
 
@@ -160,7 +160,7 @@ def _score(network: Any, part: Part, said: Phrases, seed: int) -> float:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(stream_seed(seed, "train/validation draws", ""))
         mapped = network.mapper.loss(text, part.w, untold=0.0)
-    return -float(mapped + JOINT_SHARE * network.joint.loss(text, part.w, said.may_be_true(chosen, part.codes)))
+    return -float(mapped + JOINT_SHARE * network.joint.loss(text, part.w, *said.truths(chosen, part.codes)))
 
 
 def _measured(network: Any, part: Part, said: Phrases) -> dict[str, Any]:

@@ -92,13 +92,21 @@ def test_rare_words_are_named(shown) -> None:
     assert phrases.spoken(rare, found).rare == ("red",)
 
 
-def test_equal_phrases_may_be_true_of_each_others_pictures(shown) -> None:
+def test_a_phrase_is_right_of_its_own_picture_and_right_is_never_wrong(shown) -> None:
     known = Phrase(vectors("person", "human", "hair", "face"))
     found = phrases.Phrases.of_codes(known, shown[:50], "train", whole=False)
     own = shown[:50][found.places]
     for way in range(found.of.shape[1]):
-        true = found.may_be_true(found.of[:, way], own)
-        assert bool(true.diagonal().all())
+        right, wrong = found.truths(found.of[:, way], own)
+        assert bool(right.diagonal().all())
+        assert not bool((right & wrong).any())
+
+
+def test_what_a_picture_hides_makes_a_phrase_neither_right_nor_wrong(shown) -> None:
+    known = Phrase(vectors("person", "human", "hair", "face"))
+    found = phrases.Phrases.of_codes(known, shown[:50], "train", whole=True)
+    right, wrong = found.truths(found.of[:, 0], torch.zeros(1, shown.shape[1], dtype=torch.int32))
+    assert not bool((right | wrong).any())
 
 
 def test_random_vectors_know_the_same_words_and_nothing_else() -> None:
