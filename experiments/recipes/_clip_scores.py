@@ -16,7 +16,7 @@ from advgen.experiments.recipes import _prompts as prompts
 from advgen.experiments.recipes._classify import as_metric
 
 BATCH = 256
-ASKED = 512  # portraits of a set that are asked for their caption among nearly right ones, and all unseen combinations
+ASKED = 384  # portraits of a set that are asked for their caption among nearly right ones, and all unseen combinations
 HARD = 99  # captions that are nearly right beside the right one
 FEWEST = 8  # portraits that must have a value for it to be asked about
 PROBED = 4096  # training portraits that a linear probe learns from

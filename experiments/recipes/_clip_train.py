@@ -52,6 +52,14 @@ def fresh(config: dict[str, Any], tokens: BytePairs, recipe: str) -> nn.Module:
     return network
 
 
+def lock_texts(network: Any) -> None:
+    """Texts stay where they are, and cost no backward pass."""
+    for module in (network.token_embedding, network.transformer, network.ln_final):
+        module.requires_grad_(False)
+    network.positional_embedding.requires_grad_(False)
+    network.text_projection.requires_grad_(False)
+
+
 def texts_encoded(network: Any, numbers: Tensor) -> Tensor:
     """(N, D) of length one, as `encode_text` gives them: a text costs its own length, not the context."""
     numbers = numbers.long().to(network.positional_embedding.device)

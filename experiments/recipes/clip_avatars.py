@@ -7,6 +7,9 @@ lie nearer to the pictures of which it is true than to those of which it is not.
 compressed, or made again by a generator from what its encoder saw, so that its own images are read too. Held-out
 combinations, phrasings and synonyms are measured, never trained; the token embedding keeps the rows in use alone.
 
+A training may go on from another: then texts stay where they are, and the image tower alone learns (Zhai et al. 2022,
+"LiT", arXiv 2111.07991, lock images; here texts are locked).
+
 Radford et al. 2021, arXiv 2103.00020, figure 3; captions that are nearly right: Yuksekgonul et al. 2022, "When and why
 vision-language models behave like bags-of-words, and what to do about it?", arXiv 2210.01936, section 4.
 """
@@ -14,7 +17,7 @@ vision-language models behave like bags-of-words, and what to do about it?", arX
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, final
+from typing import Any, Literal, NamedTuple, final
 
 import numpy as np
 import torch
@@ -28,7 +31,8 @@ from advgen.core.specs import Card, Scalar
 from advgen.core.types import Slice
 from advgen.embeddings.encoders._clip_pixels import Pixels
 from advgen.embeddings.encoders._clip_tokens import BytePairs, ids_in_use
-from advgen.embeddings.encoders._clip_towers import description
+from advgen.embeddings.encoders._clip_towers import description, load
+from advgen.embeddings.encoders.clip import CLIP
 from advgen.experiments.recipes import _captions as captions
 from advgen.experiments.recipes import _clip_scores as scores
 from advgen.experiments.recipes import _clip_train as clip_train
@@ -37,6 +41,7 @@ from advgen.experiments.recipes._clip_train import CONTEXT, MEAN, STD
 from advgen.experiments.recipes._make import Splits, Training, Work, load_splits, make
 from advgen.experiments.recipes._rebuilt import Rebuilt, rebuilt
 from advgen.experiments.recipes._train import Plan
+from advgen.experiments.trained import PREFIX, checkpoint_of
 
 SHORT_TEXTS = 2  # pairs of a right and a wrong short text an image, of which a step draws one
 
@@ -58,6 +63,7 @@ class CLIPAvatars:
     text_width: int = 64
     dim: int = 128  # of the common space
     nearly_right: int = 1  # captions beside each image's own
+    start: str | None = None  # a CLIP of this recipe to go on from, by name, file or recipe:...; None = from nothing
     epochs: int = 6
     batch_size: int = 128
     learning_rate: float = 2e-3  # of AdamW, at its peak
@@ -66,6 +72,7 @@ class CLIPAvatars:
 
     def train(self, out: Path, *, seed: int, device: str, resume: bool, limit: int | None, meter: Meter) -> Card:
         self._check()
+        begun = None if self.start is None else _begun(self.start, device)
         plain, full = self._splits("plain", self.images), self._splits("full", self.full)
         again = None if self.generator is None else rebuilt(self.generator, self.encoder, plain, self.rebuilt)
         shown = captions.attributes_of(plain.train) + (captions.attributes_of(full.train) if self.full else [])
@@ -78,8 +85,11 @@ class CLIPAvatars:
         said = [t for some in (*texts, *others, *(s for s, _ in single)) for t in some]
         said += [t for some in short for t, _ in some]
         # A token never reaches over a blank, and there are far fewer words than texts.
-        tokens = BytePairs(CONTEXT, ids_in_use(sorted({word for t in said for word in t.split()})))
+        ids = ids_in_use(sorted({word for t in said for word in t.split()})) if begun is None else begun.ids
+        tokens = BytePairs(CONTEXT, ids)
         config = clip_train.config(self.seen_at, self.width, self.text_width, self.dim, len(tokens.ids))
+        if begun is not None and begun.config != config:
+            raise BadArgument(f"{self.start} has other sizes than seen_at, width, text_width and dim say.")
         pixels = Pixels((self.seen_at, self.seen_at), MEAN, STD)
         rows = [*range(len(shown)), *range(0 if again is None else self.rebuilt)]
         images = [plain.train.images_u8, *([full.train.images_u8] if self.full else [])]
@@ -108,11 +118,13 @@ class CLIPAvatars:
         )
         hashes: dict[str, Scalar] = {**plain.hashes("plain"), **(full.hashes("full") if self.full else {})}
         from_files = {} if again is None else {"generator.sha256": sha256(again.generator)}
+        if begun is not None:
+            from_files["start.hash"] = begun.hash
         training = Training(
             self.name or f"clip_avatars_{self.size}", "encoder", "clip_avatars",
             {**asdict(self), **description(config, pixels), **from_files}, None, hashes, tensors, plan,
             lambda network: _measured(network, pixels, tokens, plain, full if self.full else None, again),
-            stands_in_for="published CLIP", create=lambda: clip_train.fresh(config, tokens, "the recipe clip_avatars"),
+            stands_in_for="published CLIP", create=lambda: _first_weights(config, tokens, begun),
         )  # fmt: skip
         return make(training, Work(out, seed, device, resume, limit, meter))
 
@@ -141,6 +153,29 @@ class CLIPAvatars:
 def _small(tokens: BytePairs, texts: Sequence[str]) -> Tensor:
     """(K, context) int16: a training keeps hundreds of thousands of captions."""
     return tokens.numbers(texts).to(torch.int16)
+
+
+class _Begun(NamedTuple):
+    """A CLIP that a training goes on from."""
+
+    network: nn.Module
+    config: Any
+    ids: Tensor | None
+    hash: str
+
+
+def _begun(start: str, device: str) -> _Begun:
+    ref = str(checkpoint_of(start, device=device)) if start.startswith(PREFIX) else start
+    towers = load(ref, None)
+    return _Begun(towers.network, towers.config, towers.ids, CLIP(ref).hash)
+
+
+def _first_weights(config: dict[str, Any], tokens: BytePairs, begun: _Begun | None) -> nn.Module:
+    network = clip_train.fresh(config, tokens, "the recipe clip_avatars")
+    if begun is not None:
+        network.load_state_dict(begun.network.state_dict(), strict=False)
+        clip_train.lock_texts(network)
+    return network
 
 
 def _measured(

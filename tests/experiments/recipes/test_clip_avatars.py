@@ -191,6 +191,19 @@ def test_an_interrupted_training_goes_on_to_the_same_file(trained, tmp_path, mon
     assert train(tmp_path, resume=True).file_hash == trained[1].file_hash
 
 
+def test_a_training_goes_on_from_another_and_leaves_texts_where_they_are(trained, tmp_path):
+    start = str(trained[0] / "clip_avatars_32.safetensors")
+    card = train(tmp_path, start=start, name="further")
+    before, after = CLIP(start), CLIP(str(tmp_path / "further.safetensors"))
+    texts = ["round glasses", "a smiling person with red hair"]
+    torch.testing.assert_close(before.encode(texts), after.encode(texts), atol=1e-3, rtol=0)
+    images = torch.rand(2, 3, 32, 32)
+    assert not torch.allclose(before.encode_images(images), after.encode_images(images), atol=1e-2)
+    assert (card.args["start"], card.args["start.hash"]) == (start, before.hash)
+    with pytest.raises(BadArgument, match="has other sizes than seen_at, width, text_width and dim say"):
+        train(tmp_path, start=start, dim=24)
+
+
 def test_numbers_that_cannot_be_are_refused(tmp_path):
     with pytest.raises(BadArgument, match="images and nearly_right must be 1 or more"):
         train(tmp_path, nearly_right=0)
