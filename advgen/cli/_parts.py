@@ -11,7 +11,9 @@ budget_option = click.option(
     "--budget", "budgets", multiple=True, help='Norm and radius, e.g. "Linf 8/255"; may be repeated.'
 )
 goal_option = click.option("--goal", default="untargeted", show_default=True, help="Goal, e.g. targeted,wanted=3.")
-target_option = click.option("--target", required=True, help="Network: a name, .safetensors file or module:function.")
+target_option = click.option(
+    "--target", required=True, help="Network: a name, .safetensors file, module:function or clip:PROMPT|PROMPT."
+)
 defense_option = click.option(
     "--defense", "defenses", multiple=True, help="Defense, e.g. purify/jpeg,quality=50; + joins several."
 )
