@@ -75,6 +75,7 @@ def of_attributes(network: nn.Module, generator: str, encoder: str) -> dict[str,
         for name, some in each
     }
     measured["true counterfactuals"] = {change.attribute: true_edits(network, test, change) for change in EDITS}
+    measured["two noises"] = _two_noises(network, test.generator)
     measured["measured on"] = _measured_on(generator, encoder)
     measured["oracle"] = _oracle(network, test, sets(generator, encoder, split="calibration"))
     return measured
@@ -99,6 +100,15 @@ def true_edits(network: nn.Module, test: Sets, change: Change) -> dict[str, Any]
         found[f"asked-for {name}"] = as_metric(wilson(int(told.asked_for[open_].sum()), int(open_.sum())))
         found[f"exact {name}"] = as_metric(wilson(int(told.exact[open_].sum()), int(open_.sum())))
     return found
+
+
+def _two_noises(network: nn.Module, generator: nn.Module) -> dict[str, Any]:
+    """Of generated pictures and the same w in another noise: how many are read alike, and which attributes are not."""
+    pair = (reading.read(network, images) for images in inverting.in_two_noises(generator, EDITED))
+    told = judged(*pair, [()] * EDITED)
+    names = [name for row in told.others for name in row]
+    shares = {name: round(names.count(name) / EDITED, 4) for name in ATTRIBUTES if name in names}
+    return {"nothing changed": as_metric(wilson(told.others.count(()), EDITED)), "changed": shares}
 
 
 def _oracle(network: nn.Module, test: Sets, calibration: Sets) -> dict[str, Any]:
@@ -161,6 +171,8 @@ def of_identity(network: nn.Module, generator: str, encoder: str) -> dict[str, A
     for name, some in (("as drawn", pairs(drawn, person)), ("inverted", pairs(back, person))):
         measured[f"genuine pairs accepted {name}"] = as_metric(_above(some.genuine, threshold))
         measured[f"impostor pairs accepted {name}"] = as_metric(_above(some.impostor, threshold))
+    noises = (embed(network, images) for images in inverting.in_two_noises(test.generator, EDITED))
+    measured["two noises accepted"] = as_metric(_above(torch.stack([*noises]).prod(0).sum(1).numpy(), threshold))
     itself = (drawn * back).sum(1).numpy()
     measured["measured on"] = _measured_on(generator, encoder)
     measured["inversions accepted as their original"] = as_metric(_above(itself, threshold))

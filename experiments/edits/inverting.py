@@ -35,3 +35,17 @@ def inverted_closely(images_u8: Tensor, generator: Any, encoder: Any, *, steps: 
         with torch.no_grad():
             pieces.append(to_uint8(generator.synthesis(found.w, noise="const").clamp(0, 1)))
     return torch.cat(pieces)
+
+
+@torch.no_grad()
+def in_two_noises(generator: Any, count: int, *, batch_size: int = 64) -> tuple[Tensor, Tensor]:
+    """Samples of a generator (N, 3, 64, 64) uint8, and the same w in another noise: no attribute differs."""
+    ids = [str(k) for k in range(count)]
+    z = SampleRng.for_samples(0, "judge/z", ids).normal((generator.z_dim,))
+    first, second = [], []
+    for begin in range(0, count, batch_size):
+        w = generator.mapping(z[begin : begin + batch_size])
+        rng = SampleRng.for_samples(0, "judge/noise", ids[begin : begin + batch_size])
+        first.append(to_uint8(generator.synthesis(w, noise="const").clamp(0, 1)))
+        second.append(to_uint8(generator.synthesis(w, noise="random", rng=rng).clamp(0, 1)))
+    return torch.cat(first), torch.cat(second)

@@ -298,7 +298,10 @@ class EditJudge:
             f"{_percent(measured[name]['exact inverted']['value'])} by the encoder"
             for name in names
         ]
-        return "says so of true counterfactuals: " + "; ".join(told) if told else ""
+        if "two noises" in self.errors:
+            steady = self.errors["two noises"]["nothing changed"]["value"]
+            told.append(f"of generated pictures in two noises {_percent(steady)} are read alike")
+        return "says so of true counterfactuals: " + "; ".join(told)
 
     def _identity_error(self) -> str:
         e = self.identity_errors

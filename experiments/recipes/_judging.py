@@ -72,14 +72,14 @@ def networks_named(generator: str, encoder: str) -> tuple[tuple[str, str], ...]:
     return ("generator", generator), ("encoder", encoder)
 
 
-def seen(images_u8: Tensor) -> Tensor:
-    """uint8 to [0, 1], each picture a little lighter or darker, every third blurred, with a little noise."""
+def seen(images_u8: Tensor, *, share: float = 0.33, blur: float = 1.0) -> Tensor:
+    """uint8 to [0, 1], each picture a little lighter or darker, with a little noise, and a `share` of them blurred."""
     images = to_float(images_u8)
     n = len(images)
-    rows = torch.rand(n) < 0.33
+    rows = torch.rand(n) < share
     if bool(rows.any()):
         small = F.avg_pool2d(images[rows], 3, 1, 1, count_include_pad=False)
-        images[rows] = torch.lerp(images[rows], small, torch.rand(len(small), 1, 1, 1))
+        images[rows] = torch.lerp(images[rows], small, blur * torch.rand(len(small), 1, 1, 1))
     gain = 1 + 0.04 * (2 * torch.rand(n, 1, 1, 1) - 1)
     noise = 0.02 * torch.rand(n, 1, 1, 1) * torch.randn(images.shape)
     return (images * gain + noise).clamp(0, 1).to(memory_format=torch.channels_last)
