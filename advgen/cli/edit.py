@@ -62,6 +62,13 @@ INVERSIONS = ("image2stylegan", "projector", "pivotal", "encoder", "hybrid")
 @click.option(
     "--inversion", type=click.Choice(INVERSIONS), help="[default: hybrid with an encoder, else image2stylegan]"
 )
+@click.option(
+    "--region",
+    type=click.Choice(["auto", "all"]),
+    default="auto",
+    show_default=True,
+    help="auto: only where the change brings CLIP nearer to the text; --mask goes before it.",
+)
 @click.option("--inversion-steps", type=click.IntRange(1), help="Steps of the inversion.  [default: its own]")
 @click.option("--encoder", help="Encoder for the inversion.  [default: WEIGHTS_encoder]")
 @click.option("--limit", type=float, default=0.2, show_default=True, help="Largest distance of an inversion.")

@@ -61,7 +61,7 @@ def faces(generator, tmp_path_factory) -> Path:
 def run(capsys, weights, clip):
     def call(place, text, *more, code=0):
         capsys.readouterr()
-        own = ["--weights", weights, "--clip", clip[0], "--clip-weights", clip[1], "--beta", 0.01]
+        own = ["--weights", weights, "--clip", clip[0], "--clip-weights", clip[1], "--beta", 0.01, "--region", "all"]
         argv = [
             "edit",
             place,
@@ -126,6 +126,14 @@ def test_outside_the_mask_nothing_changes(faces, tmp_path, run) -> None:
     before, after = (load(out / where / "a.png") for where in ("inversion/images", "images"))
     assert torch.equal(before[:, 8:], after[:, 8:])
     assert not torch.equal(before[:, :4], after[:, :4])
+
+
+def test_outside_the_region_that_serves_the_text_nothing_changes(faces, tmp_path, run) -> None:
+    out = tmp_path / "out"
+    run(faces / "a.png", "a red person", "--strength", 8, "--region", "auto", "--out", out)
+    before, after = (load(out / where / "a.png") for where in ("inversion/images", "images"))
+    same = (before == after).all(0)
+    assert 0 < same.sum() < same.numel()
 
 
 @pytest.mark.parametrize("method", ["solved", "latent"])
