@@ -6,7 +6,7 @@ its neighbours; gradients go to the search variable only. Best-so-far ranks by (
 """
 
 from advgen.attacks.engine._adaptive import descend_adaptively
-from advgen.attacks.engine._descent import descend, fools_on_bytes, random_start, with_restarts
+from advgen.attacks.engine._descent import Best, descend, fools_on_bytes, random_start, with_restarts
 from advgen.attacks.engine._goals import Towards, likeliest_rivals, with_objective
 from advgen.attacks.engine._gradients import (
     Blurred,
@@ -31,6 +31,7 @@ __all__ = [
     "EDGE",
     "Adam",
     "Attempt",
+    "Best",
     "Blurred",
     "Fast",
     "FeatureNorm",
