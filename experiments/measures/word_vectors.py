@@ -6,6 +6,7 @@ those from another seed, from the words of the text that follow, and from the ot
 says nothing below what the first two differ by. Trainings are kept in the cache and shared by measurements.
 """
 
+import ctypes
 import hashlib
 import json
 import threading
@@ -99,12 +100,12 @@ class WordVectors:
     method: Literal["glove", "skip-gram", "cbow"] = "glove"
     text: str = "wikipedia"  # or another name that `tokens_of` knows
     other: str = "pubmed"  # the text of the other kind
-    tokens: int = 1_000_000  # words of each text
-    words: int = 8_000  # size of the vocabulary at most
+    tokens: int = 500_000  # words of each text
+    words: int = 5_000  # size of the vocabulary at most
     min_count: int = 5
     dim: int = 50  # numbers a vector
     window: int = 8  # words to each side at most
-    epochs: int = 8  # passes over the text
+    epochs: int = 4  # passes over the text
     seeds: int = 3  # each training is compared with that of the next seed, the last one's with the first one's
 
     def __post_init__(self) -> None:
@@ -230,6 +231,7 @@ def _memory() -> Iterator[list[float]]:
     if not status.is_file() or "RssAnon" not in status.read_text():
         yield peak
         return
+    _give_back()
     thread = threading.Thread(target=watch, args=(own(),), daemon=True)
     thread.start()
     try:
@@ -237,6 +239,13 @@ def _memory() -> Iterator[list[float]]:
     finally:
         ended.set()
         thread.join()
+
+
+def _give_back() -> None:
+    """Hands what was freed before back to the system: it would be used again, and not count (glibc alone)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _kept(one: Vectors, other: Vectors, asked: tuple[str, ...], quantity: str) -> list[Reading]:

@@ -6,18 +6,18 @@ from advgen.experiments.study import Study, parse
 
 QUESTION = "Which method gives the better word vectors of a small text, and how much does the text decide?"
 DESCRIPTION = (
-    "Skip-gram, CBOW (5 noise words) and GloVe on a million words each of Wikipedia and of PubMed abstracts: the same "
+    "Skip-gram, CBOW (5 noise words) and GloVe on 500,000 words each of Wikipedia and of PubMed abstracts: the same "
     "tokens, vocabulary, dimension, window and passes; GloVe also with three times the passes, which cost it little. "
     "Similarity sets of both domains with their coverage, three seeds, and a word's neighbours beside those from "
     "another seed, from further text of the same kind, and from the other kind of text."
 )
 TEXTS = {"Wikipedia": ("wikipedia", "pubmed"), "PubMed": ("pubmed", "wikipedia")}
-SKIP_GRAM, CBOW, GLOVE, LONGER = "skip-gram", "CBOW", "GloVe", "GloVe, 24 passes"
+SKIP_GRAM, CBOW, GLOVE, LONGER = "skip-gram", "CBOW", "GloVe", "GloVe, 12 passes"
 ARMS = {
     SKIP_GRAM: {"method": "skip-gram"},
     CBOW: {"method": "cbow"},
     GLOVE: {"method": "glove"},
-    LONGER: {"method": "glove", "epochs": 24},
+    LONGER: {"method": "glove", "epochs": 12},
 }
 
 
