@@ -74,6 +74,7 @@ SHIPPED: Mapping[str, Shipped] = {
             ("pubmed", "skip-gram", 6),
         )
     },
+    "text_to_latent_avatars_64": Shipped("text_to_latent", {"name": "text_to_latent_avatars_64"}),
 }
 
 

@@ -41,7 +41,7 @@ JOINT_SHARE = 0.1  # of the joint space's loss beside the mapper's: they share n
 class TextToLatentMap:
     vectors: str = "wikipedia_glove"  # word vectors by name or file, clip:MODEL, or random:NAME (a control)
     generator: str = "stylegan2_avatars_64"  # name of shipped weights, or a file of a StyleGAN2
-    encoder: str | None = None  # that inverts portraits; None = the generator's name and _encoder
+    inverter: str | None = None  # encoder of portraits; None = the generator's name and _encoder
     captioner: str = "recipe:text_to_latent_captioner"  # of the generator's samples; a recipe, a name or a file
     samples: int = 20_000  # of the generator
     portraits: int = 4_096  # inverted; 0 = none
@@ -128,7 +128,7 @@ class TextToLatentMap:
         for split, n in (("train", self.samples), ("validation", self.held_out), ("test", self.held_out)):
             found[split] = own_samples(generator, file, captioner, read_by, n, split)
         if self.portraits:
-            inverter = located(self.encoder or f"{file.stem}_encoder")
+            inverter = located(self.inverter or f"{file.stem}_encoder")
             size, network = generator.resolution[0], zoo_load(str(inverter)).network
             found["train"] = joined(found["train"], portraits(network, inverter, self.variety, size, self.portraits))
         if self.shuffled:
