@@ -122,11 +122,13 @@ class TextToLatent:
                     unscored += [word for word in lacks if word not in unscored]
                     continue
                 images = faces.of(prompt, self.images if quantity == "seen" else self.fewer)
+                if not len(images):
+                    continue
                 right = faces.right(images, prompt)
                 readings += [
                     Reading(f"{prompt.name}/{k}", quantity, float(ok), prompt.name) for k, ok in enumerate(right)
                 ]
-                if quantity == "seen" and len(shown) < 6 and len(images):
+                if quantity == "seen" and len(shown) < 6:
                     shown.append(Picture(png_bytes(grid(list(images[:8]), columns=8)), prompt.text))
                 if (
                     quantity == "seen"

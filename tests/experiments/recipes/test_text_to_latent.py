@@ -1,5 +1,7 @@
 """Phrases for a map from text to latents, and the map itself on a generator that knows nothing."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -34,14 +36,17 @@ def test_every_phrase_is_true_of_its_picture(said) -> None:
 
 
 def test_no_phrase_holds_a_word_that_is_kept_for_tests(said) -> None:
-    unseen = {word for words in UNSEEN.values() for word in words} | {w for w in HELD_OUT_SYNONYMS if " " not in w}
-    spoken = {word for text, _, _ in said for word in text.replace(",", " ").replace(":", " ").split()}
+    unseen = {word for words in UNSEEN.values() for word in words}
+    unseen |= {word for word in HELD_OUT_SYNONYMS if " " not in word} - {"aged"}  # of the compound "middle-aged"
+    spoken = {word for text, _, _ in said for word in re.findall(r"[a-z]+", text)}
     assert not spoken & unseen
 
 
 def test_every_way_of_saying_a_thing_avoids_words_kept_for_tests() -> None:
     unseen = {word for words in UNSEEN.values() for word in words}
-    ways = {w for s in phrases.Speaker().things for way in (*s.traits, *s.adjectives) for w in way.split()}
+    ways = {
+        w for s in phrases.Speaker().things for way in (*s.traits, *s.adjectives) for w in re.findall(r"[a-z]+", way)
+    }
     assert not ways & unseen
 
 
