@@ -74,8 +74,8 @@ class CLIPReading:
     generator: str = "stylegan2_avatars_64"
     encoder: str | None = None  # None = the one named after the generator
     judge: str = "judge_attributes_64"  # reads samples
-    count: int = 2048
-    probed: int = 4096  # other pictures, that the linear probe learns from
+    count: int = 1024
+    probed: int = 2048  # other pictures, that the linear probe learns from
 
     def inputs(self) -> Mapping[str, str]:
         found = {"clip": CLIP(self.clip, self.weights).hash}

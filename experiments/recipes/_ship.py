@@ -24,6 +24,12 @@ class Shipped(NamedTuple):
     seed: int = 0
 
 
+_PORTRAITS_CLIP: Mapping[str, Scalar] = {
+    "generator": "stylegan2_avatars_64",
+    "encoder": "stylegan2_avatars_64_encoder",
+    "precision": "bf16",
+}
+
 # In this order: later ones are measured with, or trained against, earlier ones.
 SHIPPED: Mapping[str, Shipped] = {
     "digits_classifier": Shipped("digits_classifier"),
@@ -61,6 +67,12 @@ SHIPPED: Mapping[str, Shipped] = {
     "stylegan2_avatars_64_encoder": Shipped(
         "stylegan2_encoder",
         {"name": "stylegan2_avatars_64_encoder", "images": 4096, "epochs": 4, "net": "squeeze"},
+    ),
+    # Of two parts, both towers first. Images pass in bfloat16: the same bytes only on processors of one kind.
+    "clip_avatars_64": Shipped(
+        "clip_avatars",
+        {**_PORTRAITS_CLIP, "full": 1_500, "rebuilt": 1_500, "nearly_right": 2, "epochs": 4, "learning_rate": 1.5e-3}
+        | {"start": "recipe:clip_avatars:" + ",".join(f"{k}={v}" for k, v in _PORTRAITS_CLIP.items())},
     ),
     # Need the text in `ADVGEN_DATA`.
     **{
