@@ -77,10 +77,10 @@ class Editing:
     encoder: str = "stylegan2_avatars_64_encoder"
     clip: str = "clip_avatars_64"
     mapper: str = ""  # of the method mapper, whose edits is then the one it was trained for
-    count: int = 24  # avatars of the test split
-    validation: int = 16  # avatars on which settings and strength are chosen
+    count: int = 16  # avatars of the test split
+    validation: int = 8  # avatars on which settings and strength are chosen
     steps: int = 40  # of the latent optimisation
-    calls: int = 8  # of best_of
+    calls: int = 4  # of best_of
 
     def inputs(self) -> Mapping[str, str]:
         used = (self.generator, self.encoder, self.clip, "judge_attributes_64", "judge_identity_64")
@@ -148,7 +148,7 @@ class Editing:
         text = text_direction(clip, asked.target, asked.neutral)
         each = len(_some(way.shift)) > 1
         at = way.shift if each else way.shift.times(way.strengths[len(way.strengths) // 2])
-        where = w if each else sampled_w(generator, 32, seed=3)
+        where = w if each else sampled_w(generator, 16, seed=3)
         return regions.found(generator, clip, where, at, text, share=self.region, each=each)
 
     def _ways(self, asked: Asked, generator: Any, clip: CLIP, w: Tensor, meter: Meter, seed: int) -> list[_Way]:
