@@ -5,6 +5,7 @@ import pytest
 from advgen.core import checkpoints, registry
 from advgen.core.errors import UnknownName
 from advgen.core.specs import DataSpec
+from advgen.editing.joint_maps import encoder_of, load_map
 from advgen.embeddings import formats
 from advgen.embeddings.encoders.clip import CLIP
 from advgen.experiments.data._load import load
@@ -37,12 +38,20 @@ VECTORS = {name for name, entry in SHIPPED.items() if entry.recipe == "word_vect
 
 
 CLIPS = {name for name, entry in SHIPPED.items() if entry.recipe == "clip_avatars"}
+MAPS = {name for name, entry in SHIPPED.items() if entry.recipe == "text_to_latent"}
 
 
-@pytest.mark.parametrize("name", sorted(set(SHIPPED) - {"perceptual_embedded"} - VECTORS - CLIPS))
+@pytest.mark.parametrize("name", sorted(set(SHIPPED) - {"perceptual_embedded"} - VECTORS - CLIPS - MAPS))
 def test_a_shipped_network_loads(name):
     network, card = zoo_load(name)
     assert sum(p.numel() for p in network.parameters()) == card.cost["parameters"]
+
+
+@pytest.mark.parametrize("name", sorted(MAPS))
+def test_a_shipped_map_loads_with_the_encoder_of_its_texts(name):
+    loaded = load_map(name)
+    assert sum(p.numel() for p in loaded.network.parameters()) == loaded.card.cost["parameters"]
+    assert encoder_of(loaded.card).dim == loaded.network.mapper.text_dim
 
 
 @pytest.mark.parametrize("name", sorted(VECTORS))
