@@ -31,7 +31,8 @@ def inverted_closely(images_u8: Tensor, generator: Any, encoder: Any, *, steps: 
     for begin in range(0, len(images_u8), batch_size):
         some = to_float(images_u8[begin : begin + batch_size])
         rng = SampleRng.for_samples(0, "judge/inversion", [str(begin + k) for k in range(len(some))])
-        found = inverter.invert(some, rng=rng, meter=meter)
+        with torch.enable_grad():
+            found = inverter.invert(some, rng=rng, meter=meter)
         with torch.no_grad():
             pieces.append(to_uint8(generator.synthesis(found.w, noise="const").clamp(0, 1)))
     return torch.cat(pieces)

@@ -1,7 +1,8 @@
 """Has a face become another's? The person's numbers, read from the picture, against those of known people.
 
 What a picture leaves unread of a number is uncertainty about the person: with numbers r read, and the variance v left
-over on calibration avatars, a person t lies at the mean of (t - r)^2 / v, about 1 for the person that was drawn.
+over on calibration avatars as drawn, a person t lies at the mean of (t - r)^2 / v: about 1 for the person that was
+drawn, more where an inversion has lost the person.
 """
 
 from collections.abc import Sequence

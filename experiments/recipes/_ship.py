@@ -68,6 +68,9 @@ SHIPPED: Mapping[str, Shipped] = {
         "stylegan2_encoder",
         {"name": "stylegan2_avatars_64_encoder", "images": 4096, "epochs": 4, "net": "squeeze"},
     ),
+    # The judges of edits, apart from all else; in bfloat16, so the same bytes only on processors of one kind.
+    "judge_attributes_64": Shipped("judge_attributes", seed=71),
+    "judge_identity_64": Shipped("judge_identity", seed=72),
     # Of two parts, both towers first. Images pass in bfloat16: the same bytes only on processors of one kind.
     "clip_avatars_64": Shipped(
         "clip_avatars",
