@@ -130,22 +130,25 @@ class LatentSpace:
         length = away.norm(dim=2, keepdim=True).clamp(min=1e-12)
         # An inversion that already lies farther out may stay where it is.
         limit = (self.w - mean).norm(dim=2, keepdim=True).clamp(min=self.reach * self.spread)
-        inside = (mean + away * (limit / length).clamp(max=1) - self.w) / self.spread
+        inside: Tensor = (mean + away * (limit / length).clamp(max=1) - self.w) / self.spread
         return inside.mean(1, keepdim=True) if self.kind == "w" else inside
 
     def _made(self, coordinates: Tensor, generator: Any) -> Tensor:
+        images: Tensor
         if self.kind == "s":
-            parts = coordinates[:, 0].split([len(s) for s in self.scales], dim=1)
+            parts = torch.split(coordinates[:, 0], [len(s) for s in self.scales], dim=1)
             with torch.no_grad():
                 styles = generator.styles(self.w)
             moved = [s + part * scale for s, part, scale in zip(styles, parts, self.scales, strict=True)]
-            return generator.synthesis_from_styles(moved, **self._own_noise(self.noise))
-        if self.kind == "noise":
+            images = generator.synthesis_from_styles(moved, **self._own_noise(self.noise))
+        elif self.kind == "noise":
             maps = self.noise or ()
-            parts = coordinates[:, 0].split([m[0].numel() for m in maps], dim=1)
+            parts = torch.split(coordinates[:, 0], [m[0].numel() for m in maps], dim=1)
             moved = [m + part.reshape(len(part), *m.shape[1:]) for m, part in zip(maps, parts, strict=True)]
-            return generator.synthesis(self.w, noise=moved)
-        return generator.synthesis(self.latents(coordinates), **self._own_noise(self.noise))
+            images = generator.synthesis(self.w, noise=moved)
+        else:
+            images = generator.synthesis(self.latents(coordinates), **self._own_noise(self.noise))
+        return images
 
     def _own_noise(self, maps: Sequence[Tensor] | None) -> dict[str, Any]:
         return {} if maps is None else {"noise": list(maps)}

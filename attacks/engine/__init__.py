@@ -18,11 +18,13 @@ from advgen.attacks.engine._gradients import (
     Variance,
     transfer_rules,
 )
+from advgen.attacks.engine._latents import begin_in_latents, latent_result
 from advgen.attacks.engine._nearest import Nearest, asked_on_bytes, free_ball, on_bytes
 from advgen.attacks.engine._perceptual import FeatureNorm
 from advgen.attacks.engine._prepared import Fast, prepare
 from advgen.attacks.engine._problem import Attempt, Found, Problem, Stop, ask, slope_of
 from advgen.attacks.engine._projections import onto_hyperplane_and_box, onto_l1_and_box
+from advgen.attacks.engine._says import Says, TextAlone, WithText
 from advgen.attacks.engine._schedules import checkpoints
 from advgen.attacks.engine._steps import Adam, Normalised, Sign, Sparse, StepRule, steepest
 from advgen.attacks.engine._tanh import EDGE, into_tanh, out_of_tanh
@@ -42,22 +44,27 @@ __all__ = [
     "Normalised",
     "Problem",
     "Resized",
+    "Says",
     "Scaled",
     "Sign",
     "SlopeAt",
     "Sparse",
     "StepRule",
     "Stop",
+    "TextAlone",
     "Towards",
     "Variance",
+    "WithText",
     "ask",
     "asked_on_bytes",
+    "begin_in_latents",
     "checkpoints",
     "descend",
     "descend_adaptively",
     "fools_on_bytes",
     "free_ball",
     "into_tanh",
+    "latent_result",
     "likeliest_rivals",
     "on_bytes",
     "onto_hyperplane_and_box",

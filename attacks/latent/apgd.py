@@ -11,8 +11,16 @@ from typing import ClassVar, Literal, final
 
 from torch import Tensor
 
-from advgen.attacks.engine import Found, Problem, descend_adaptively, random_start, with_objective, with_restarts
-from advgen.attacks.latent._begin import begin, result
+from advgen.attacks.engine import (
+    Found,
+    Problem,
+    begin_in_latents,
+    descend_adaptively,
+    latent_result,
+    random_start,
+    with_objective,
+    with_restarts,
+)
 from advgen.core.meter import Meter
 from advgen.core.rng import SampleRng
 from advgen.core.types import AttackResult, Budget, Generator, Goal, Inverter, Target
@@ -50,13 +58,13 @@ class APGD:
 
     def run(self, target: Target, images: Tensor, goal: Goal, *, rng: SampleRng, meter: Meter) -> AttackResult:
         assert self.generator is not None
-        where = begin(
+        where = begin_in_latents(
             self.generator, self.inverter, images, kind=self.space, limit=self.limit, reach=self.reach, rng=rng,
             meter=meter,
         )  # fmt: skip
         goal = with_objective(goal, self.objective, target)
         problem = Problem(target, where.space, self.budget, goal, images, rng, meter)
-        return result(with_restarts(problem, self._attempt, restarts=self.restarts), problem, where)
+        return latent_result(with_restarts(problem, self._attempt, restarts=self.restarts), problem, where)
 
     def _attempt(self, problem: Problem, r: int) -> Found:
         return descend_adaptively(

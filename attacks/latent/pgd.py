@@ -13,8 +13,18 @@ from typing import ClassVar, Literal, final
 
 from torch import Tensor
 
-from advgen.attacks.engine import Adam, Found, Problem, StepRule, descend, random_start, steepest, with_restarts
-from advgen.attacks.latent._begin import begin, result
+from advgen.attacks.engine import (
+    Adam,
+    Found,
+    Problem,
+    StepRule,
+    begin_in_latents,
+    descend,
+    latent_result,
+    random_start,
+    steepest,
+    with_restarts,
+)
 from advgen.core.meter import Meter
 from advgen.core.rng import SampleRng
 from advgen.core.types import AttackResult, Budget, Generator, Goal, Inverter, Target
@@ -52,13 +62,13 @@ class PGD:
 
     def run(self, target: Target, images: Tensor, goal: Goal, *, rng: SampleRng, meter: Meter) -> AttackResult:
         assert self.generator is not None
-        where = begin(
+        where = begin_in_latents(
             self.generator, self.inverter, images, kind=self.space, limit=self.limit, reach=self.reach, rng=rng,
             meter=meter,
         )  # fmt: skip
         problem = Problem(target, where.space, self.budget, goal, images, rng, meter)
         found = with_restarts(problem, self._attempt, restarts=self.restarts)
-        return result(found, problem, where)
+        return latent_result(found, problem, where)
 
     def _attempt(self, problem: Problem, r: int) -> Found:
         return descend(

@@ -13,8 +13,18 @@ from typing import ClassVar, Literal, final
 
 from torch import Tensor
 
-from advgen.attacks.engine import Adam, Found, Problem, StepRule, descend, random_start, steepest, with_restarts
-from advgen.attacks.latent._begin import begin, result
+from advgen.attacks.engine import (
+    Adam,
+    Found,
+    Problem,
+    StepRule,
+    begin_in_latents,
+    descend,
+    latent_result,
+    random_start,
+    steepest,
+    with_restarts,
+)
 from advgen.core.latent_spaces import AlongDirections
 from advgen.core.meter import Meter
 from advgen.core.rng import SampleRng
@@ -54,12 +64,12 @@ class Semantic:
     def run(self, target: Target, images: Tensor, goal: Goal, *, rng: SampleRng, meter: Meter) -> AttackResult:
         assert self.generator is not None
         assert self.directions is not None
-        where = begin(
+        where = begin_in_latents(
             self.generator, self.inverter, images, kind="w+", limit=self.limit, reach=None, rng=rng, meter=meter
         )
         space = AlongDirections.of(where.space, self.directions)
         problem = Problem(target, space, self.budget, goal, images, rng, meter)
-        return result(with_restarts(problem, self._attempt, restarts=self.restarts), problem, where)
+        return latent_result(with_restarts(problem, self._attempt, restarts=self.restarts), problem, where)
 
     def _attempt(self, problem: Problem, r: int) -> Found:
         return descend(

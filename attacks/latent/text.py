@@ -17,9 +17,21 @@ from typing import ClassVar, Literal, final
 
 from torch import Tensor
 
-from advgen.attacks.engine import Adam, Found, Problem, StepRule, descend, random_start, steepest, with_restarts
-from advgen.attacks.latent._begin import begin, result
-from advgen.attacks.latent._says import Says, TextAlone, WithText
+from advgen.attacks.engine import (
+    Adam,
+    Found,
+    Problem,
+    Says,
+    StepRule,
+    TextAlone,
+    WithText,
+    begin_in_latents,
+    descend,
+    latent_result,
+    random_start,
+    steepest,
+    with_restarts,
+)
 from advgen.core.meter import Meter
 from advgen.core.rng import SampleRng
 from advgen.core.types import AttackResult, Budget, Generator, Goal, ImageTextEncoder, Inverter, Target
@@ -62,7 +74,7 @@ class Text:
     def run(self, target: Target, images: Tensor, goal: Goal, *, rng: SampleRng, meter: Meter) -> AttackResult:
         assert self.generator is not None
         assert self.image_text_encoder is not None
-        where = begin(
+        where = begin_in_latents(
             self.generator, self.inverter, images, kind=self.space, limit=self.limit, reach=self.reach, rng=rng,
             meter=meter,
         )  # fmt: skip
@@ -73,7 +85,7 @@ class Text:
             asked = WithText(target, says, before + self.gain * says.sigma)
         searched: Goal = TextAlone(goal) if self.only == "edit" else goal
         problem = Problem(asked, where.space, self.budget, searched, images, rng, meter)
-        found = result(with_restarts(problem, self._attempt, restarts=self.restarts), problem, where)
+        found = latent_result(with_restarts(problem, self._attempt, restarts=self.restarts), problem, where)
         gained = (says.score(found.images) - before).detach() / says.sigma
         return AttackResult(found.images, {**found.note, "text_gain": gained})
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from advgen.attacks.engine import Found, Problem
+from advgen.attacks.engine._problem import Found, Problem
 from advgen.core.errors import BadArgument
 from advgen.core.latent_spaces import Kind, LatentSpace
 from advgen.core.meter import Meter
@@ -20,7 +20,7 @@ class Beginning(NamedTuple):
     distance: Tensor  # (N,) of the inversion, as the inverter measures it; 0 for samples
 
 
-def begin(
+def begin_in_latents(
     generator: Generator,
     inverter: Inverter | None,
     images: Tensor,
@@ -51,7 +51,7 @@ def begin(
     return Beginning(LatentSpace.around(generator, latents, kind, reach=reach, meter=meter), latents.distance)
 
 
-def result(found: Found, problem: Problem, where: Beginning) -> AttackResult:
+def latent_result(found: Found, problem: Problem, where: Beginning) -> AttackResult:
     """What was found; an image for which nothing inside its budget was found comes back as it was.
 
     The notes say how far the inversion lay, whether it alone was outside, and how far the search went (in the space's
