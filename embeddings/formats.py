@@ -1,5 +1,6 @@
 """Files of vectors: ours (safetensors and a card), word2vec text and binary, GloVe text. Nothing is ever unpickled."""
 
+import codecs
 import io
 import json
 import mmap
@@ -166,7 +167,16 @@ def _is_binary(head: bytes, dim: int) -> bool:
     try:
         return len([float(f) for f in fields[1:]]) != dim and b"\0" in body
     except ValueError:
-        return True
+        return not _is_text(body)
+
+
+def _is_text(body: bytes) -> bool:
+    """Whether these first bytes are UTF-8 without control characters: numbers in binary are neither."""
+    try:
+        text = codecs.getincrementaldecoder("utf-8")().decode(body)  # the last letter may be cut
+    except UnicodeDecodeError:
+        return False
+    return all(letter >= " " or letter in "\t\r\n" for letter in text)
 
 
 def _text(path: Path, header: tuple[int, int] | None, most_frequent: int | None) -> Vectors:

@@ -123,6 +123,7 @@ def test_our_file_keeps_counts_and_notices_damage(vectors: Vectors, tmp_path: Pa
         (b"", "is empty"),
         (b"3 2\na 1 2\nb 3 4\n", "header says 3 words, the file holds 2"),
         (b"2 2\na 1 2\nnew york 3 4\n", "line 3: 3 numbers after the word 'new'.*no space"),
+        (b"2 2\nnew york 1 2\nb 3 4\n", "line 2: 3 numbers after the word 'new'.*no space"),
         (b"a 1 2\nb 3\n", "line 2: 1 numbers after the word 'b', expected 2 as in the first line"),
         (b"a 1 2\nb 3 x\n", "line 2: could not convert"),
         (b"a 1 2\nb nan 1\n", "vector of 'b' holds NaN"),
