@@ -286,7 +286,6 @@ class EditJudge:
         told = [
             f"{_percent(self.errors[f'accuracy {of}'][name]['value'])} {said}"
             for of, said in (("as drawn", "as drawn"), ("closely", "inverted"), ("inverted", "by the encoder alone"))
-            if f"accuracy {of}" in self.errors
         ]
         return f"reads {name} right: {', '.join(told)}"
 
@@ -298,9 +297,8 @@ class EditJudge:
             f"{_percent(measured[name]['exact inverted']['value'])} by the encoder"
             for name in names
         ]
-        if "two noises" in self.errors:
-            steady = self.errors["two noises"]["nothing changed"]["value"]
-            told.append(f"of generated pictures in two noises {_percent(steady)} are read alike")
+        steady = self.errors["two noises"]["nothing changed"]["value"]
+        told.append(f"of generated pictures in two noises {_percent(steady)} are read alike")
         return "says so of true counterfactuals: " + "; ".join(told)
 
     def _identity_error(self) -> str:
@@ -309,7 +307,8 @@ class EditJudge:
             f"accepts genuine pairs: {_percent(e['genuine pairs accepted as drawn']['value'])} as drawn, "
             f"{_percent(e['genuine pairs accepted inverted']['value'])} inverted; impostors: "
             f"{_percent(e['impostor pairs accepted as drawn']['value'])}, "
-            f"{_percent(e['impostor pairs accepted inverted']['value'])}"
+            f"{_percent(e['impostor pairs accepted inverted']['value'])}; generated pictures in two noises: "
+            f"{_percent(e['two noises accepted']['value'])}"
         )
 
 
