@@ -16,7 +16,7 @@ from advgen.core.errors import BadArgument
 Score = Callable[[Tensor], Tensor]  # images (N, C, H, W) to (N,), higher = more of what the text says
 Compared = Callable[[Tensor, Tensor], Tensor]  # images and originals to (N,)
 Verdict = Callable[[Tensor], Tensor]  # images to (N,) bool: shows what was asked for
-STEPS = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.5, 8.0, 10.0, 12.0, 15.0)
+STEPS = (0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.5, 8.0, 10.0, 12.0, 15.0)
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ from advgen.zoo.load import load, zoo_load
 
 METHODS = ("global", "solved", "latent", "mapper", "sefa", "labels", "random", "best_of")
 BETAS = (0.13, 0.25)  # of global directions, of which validation chooses
-STEPS = (1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0)  # of directions
+STEPS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 12.0)  # of directions
 WHOLE = (0.5, 0.75, 1.0, 1.5)  # strengths where 1 is the whole edit
 LABELLED = 512  # samples that a boundary is fitted to
 FACTORS = 16  # of SeFa, of which CLIP chooses

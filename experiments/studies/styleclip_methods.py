@@ -15,10 +15,10 @@ DESCRIPTION = (
 ARMS: dict[str, dict[str, Any]] = {
     "global direction": {"method": "global"},
     "global direction, region": {"method": "global", "region": 0.25},
-    "random direction": {"method": "random"},
     "solved direction, region": {"method": "solved", "region": 0.25},
-    "SeFa": {"method": "sefa"},
+    "random direction": {"method": "random"},
     "boundary from labels": {"method": "labels"},
+    "SeFa": {"method": "sefa"},
     "best of 4 samples": {"method": "best_of", "calls": 4},
 }
 COSTLY: dict[str, dict[str, Any]] = {
