@@ -14,8 +14,8 @@ DESCRIPTION = (
 FULL, HIERARCHICAL = "full softmax", "hierarchical softmax"
 NOISE = (2, 5, 20)
 TEXTS = {
-    "excerpt": {"text": "excerpt", "tokens": 200_000},
-    "Wikipedia": {"text": "wikipedia/enwiki_2018_p12-p30302_every3rd.txt.xz", "tokens": 800_000},
+    "excerpt": {"text": "excerpt", "tokens": 60_000},
+    "Wikipedia": {"text": "wikipedia/enwiki_2018_p12-p30302_every3rd.txt.xz", "tokens": 120_000},
 }
 
 
