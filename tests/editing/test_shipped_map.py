@@ -28,13 +28,14 @@ def shown(images: torch.Tensor, attribute: str) -> torch.Tensor:
     return logits[:, reader.classes.index(attribute)] > 0
 
 
-def faces(parts, text: str) -> Faces:
+def faces(parts, text: str, *, own: bool = False) -> Faces:
     loaded, encoder, generator = parts
-    return faces_of(loaded, encoder, generator, text, range(24), candidates=16)
+    return faces_of(loaded, encoder, generator, text, range(24), candidates=128 if own else 16, own=own)
 
 
-def test_a_sentence_makes_faces_that_show_it(parts) -> None:
-    long, short = (faces(parts, f"a person with {length} hair") for length in ("long", "short"))
+@pytest.mark.parametrize("own", [False, True])
+def test_a_sentence_makes_faces_that_show_it(parts, own) -> None:
+    long, short = (faces(parts, f"a person with {length} hair", own=own) for length in ("long", "short"))
     assert float(shown(long.images, "long_hair").float().mean()) > 0.7
     assert float(shown(short.images, "long_hair").float().mean()) < 0.3
 
