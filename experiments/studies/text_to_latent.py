@@ -43,8 +43,8 @@ def study() -> Study:
             "question": QUESTION,
             "description": DESCRIPTION,
             "measurements": [
-                _entry([_arm(GLOVE), _arm(RANDOM)], [0, 1, 2]),
-                _entry([_arm("Word2Vec Wikipedia"), _arm(CLIP), _arm("GloVe PubMed"), _arm("Word2Vec PubMed")], [0]),
+                _entry([_arm(GLOVE), _arm(RANDOM), _arm("Word2Vec Wikipedia")], [0, 1, 2]),
+                _entry([_arm(CLIP), _arm("GloVe PubMed"), _arm("Word2Vec PubMed")], [0]),
                 _entry(
                     [
                         {"arm": SHUFFLED, "args": _map(VECTORS[GLOVE], ",shuffled=true")},
