@@ -34,6 +34,7 @@ class FMN:
     trial: ClassVar = {"steps": 80}
     waives: ClassVar = {
         "reaches_the_closed_form_optimum": "in L1 whole grey levels of many equal values end up to 1.3 times as far",
+        "moves_pixels_that_are_0_or_1": "in L2 bytes swallow the steps of an image that is all but on the boundary",
     }
 
     budget: Budget | None = None  # None = minimum norm; a radius is only judged against, its norm is the one minimised
