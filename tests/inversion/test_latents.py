@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from advgen.core.errors import BadArgument, BadFile, MissingFile
+from advgen.core.latent_spaces import spread
 from advgen.core.types import Latents
 from advgen.inversion.latents import (
     at_rest,
@@ -14,7 +15,6 @@ from advgen.inversion.latents import (
     joined,
     load_latents,
     save_latents,
-    spread,
     synthesised,
     taken,
 )

@@ -24,7 +24,7 @@ def test_every_classifier_gives_one_row_of_logits_an_image(architecture: str) ->
 
 
 def test_every_architecture_is_tried_here() -> None:
-    elsewhere = {"denoising-autoencoder", "latent-encoder"}  # below, and with what it inverts
+    elsewhere = {"denoising-autoencoder", "latent-encoder", "portrait-resnet"}  # below, with what it inverts, judges
     assert set(EXAMPLES) | elsewhere == set(ARCHITECTURES)
 
 
