@@ -27,6 +27,7 @@ from advgen.experiments import clip_target, latent_parts
 from advgen.experiments.data._load import load as load_data
 from advgen.experiments.study import DETECTOR_ARGS
 from advgen.experiments.trained import PREFIX, checkpoint_of
+from advgen.inversion.encoder import belonging
 from advgen.zoo import load as zoo
 
 FIT_COUNT = 256  # clean training images that a detector may learn from
@@ -53,6 +54,7 @@ class Assembly:
         self._targets: dict[tuple[Part, DataSpec], tuple[ModuleTarget, Card]] = {}
         self._networks: dict[str, tuple[nn.Module, Card]] = {}
         self._generators: dict[str, nn.Module] = {}
+        self._clips: dict[str, Any] = {}
         self._metrics: dict[str, LPIPS] = {}
         self._defended: dict[tuple[Any, ...], Defended] = {}
         self._calibrated: dict[tuple[Any, ...], list[float]] = {}
@@ -275,7 +277,29 @@ class Assembly:
         if cell.attack is not None:
             for ref in self._references(cell.attack, cell):
                 found[f"attack:{ref}"] = self.network(ref)[1].file_hash
+            found |= self._hashes_of_needs(cell.attack)
         return found
+
+    def _hashes_of_needs(self, attack: Part) -> dict[str, str]:
+        """Of what an attack is given beside networks with a card: a CLIP, files of directions."""
+        if attack.name.startswith(GIVEN):
+            return {}
+        needs, args = registry.describe("attacks", attack.name).literals.get("needs", ()), dict(attack.args)
+        found = {}
+        if "image_text_encoder" in needs:
+            found["attack:clip"] = self.clip(args.get("clip")).hash
+        if "directions" in needs:
+            found |= latent_parts.direction_hashes(str(args.get("along", "")))
+        return found
+
+    def clip(self, model: Any) -> Any:
+        """The encoder of texts and images of this name; the shipped one unless given, which is said to stand in."""
+        name = str(model or clip_target.SHIPPED)
+        if name not in self._clips:
+            self._clips[name] = latent_parts.clip(name)
+        if name == clip_target.SHIPPED:
+            self.stand_ins["published CLIP"] = name
+        return self._clips[name]
 
     def _references(self, part: Part, cell: Cell) -> list[str]:
         if part.name.startswith(GIVEN):
@@ -290,8 +314,7 @@ class Assembly:
             args = dict(part.args)
             ref = self._generator_ref(args.get("weights"), cell.data)
             begins = "inverter" in needs and latent_parts.encodes(args.get("inversion", latent_parts.HYBRID))
-            texts = [str(args.get("clip") or clip_target.SHIPPED)] if "image_text_encoder" in needs else []
-            return [ref, *([latent_parts.encoder_name(ref)] if begins else []), *texts]
+            return [ref, belonging(ref)] if begins else [ref]
         return []
 
     def _need(self, need: str, built: Any, part: Part, cell: Cell) -> Any:
@@ -302,7 +325,7 @@ class Assembly:
         if need == "generator":
             return self.generator(self._generator_ref(getattr(built, "weights", None), cell.data))
         if need == "image_text_encoder":
-            return latent_parts.clip(built.clip)
+            return self.clip(built.clip)
         if need == "directions":
             return latent_parts.directions(built.along, self.generator(self._generator_ref(built.weights, cell.data)))
         if need == "inverter":
@@ -326,7 +349,7 @@ class Assembly:
 
     def _inverter(self, built: Any, data: DataSpec) -> Any:
         ref, method = self._generator_ref(built.weights, data), str(built.inversion)
-        encoder = self.network(latent_parts.encoder_name(ref))[0] if latent_parts.encodes(method) else None
+        encoder = self.network(belonging(ref))[0] if latent_parts.encodes(method) else None
         perceptual = self.perceptual(self.attack_net(data))
         return latent_parts.inverter(method, built.inversion_steps, self.generator(ref), encoder, perceptual)
 

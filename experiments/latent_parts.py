@@ -1,5 +1,6 @@
 """What attacks on latents are given: the generator of a cell's data, and an inverter for it."""
 
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -40,25 +41,6 @@ def generator(name: str, device: torch.device) -> nn.Module:
     return load_stylegan2(name).generator.to(device).eval().requires_grad_(False)
 
 
-def encoder_name(name: str) -> str:
-    """The encoder that belongs to a generator: NAME_encoder, shipped or beside its file.
-
-    Raises:
-        MissingFile: there is none.
-    """
-    wanted = f"{name.removesuffix('.safetensors')}_encoder"
-    shipped = f"{wanted.rsplit('/', 1)[-1]}"
-    if shipped in zoo.shipped() and "/" not in name:
-        return shipped
-    try:
-        return str(checkpoints.find(f"{wanted}.safetensors"))
-    except MissingFile:
-        raise MissingFile(
-            f"no encoder {wanted} was found for {name}; train one with `advgen train stylegan2_encoder`, or take "
-            "inversion=image2stylegan, which needs none."
-        ) from None
-
-
 def encodes(inversion: object) -> bool:
     """Whether an inversion begins with an encoder."""
     return inversion in ("encoder", HYBRID)
@@ -73,12 +55,25 @@ def inverter(inversion: str, steps: int | None, given: nn.Module, encoder: nn.Mo
     return method.make(given, perceptual, encoder)  # type: ignore[arg-type]
 
 
-def clip(model: Any) -> Any:
-    """The encoder of texts and images that an attack's `clip` names; the shipped one unless given."""
+def clip(model: str) -> Any:
+    """An encoder of texts and images by name or file."""
     from advgen.embeddings.encoders.clip import CLIP
-    from advgen.experiments.clip_target import SHIPPED
 
-    return CLIP(str(model or SHIPPED))
+    return CLIP(model)
+
+
+def direction_hashes(along: str) -> dict[str, str]:
+    """Of the files that an attack's `along` names; none for SeFa, which hangs on the generator alone.
+
+    Raises:
+        MissingFile: there is no such file.
+    """
+    if not along or along.startswith("sefa:"):
+        return {}
+    missing = next((file for file in along.split("+") if not Path(file).is_file()), None)
+    if missing is not None:
+        raise MissingFile(f"there is no file {missing!r} of a direction; `advgen edit` keeps one, or take sefa:8.")
+    return {f"attack:{file}": blake2b(Path(file).read_bytes(), digest_size=32).hexdigest() for file in along.split("+")}
 
 
 def directions(along: str, given: nn.Module) -> torch.Tensor:

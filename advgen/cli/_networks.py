@@ -1,7 +1,6 @@
 """Networks that several commands of pictures take by name: generators, encoders, CLIPs, and what judges an edit."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
@@ -26,21 +25,10 @@ def generator_of(ref: str) -> Any:
 
 def encoder_of(ref: str | None, weights: str) -> Any:
     """The encoder named, or that which belongs to the weights."""
-    from advgen.core.errors import AdvgenError, MissingFile
+    from advgen.inversion.encoder import belonging
     from advgen.zoo.load import zoo_load
 
-    if ref is not None:
-        return zoo_load(ref)[0]
-    path = Path(weights).expanduser()
-    beside = path.with_name(f"{path.stem}_encoder.safetensors")
-    name = str(beside) if beside.exists() else beside.stem
-    try:
-        return zoo_load(name)[0]
-    except AdvgenError as error:
-        raise MissingFile(
-            f"no encoder {beside.stem} was found for {weights}; name one with --encoder, train one with "
-            "`advgen train stylegan2_encoder`, or use a method that needs none."
-        ) from error
+    return zoo_load(belonging(weights) if ref is None else ref)[0]
 
 
 def perceptual_of(net: str | None, side: int) -> tuple[str, Any]:

@@ -5,12 +5,14 @@ The network is `LatentEncoder` (pSp, arXiv 2008.00951; e4e, arXiv 2102.02766), t
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import final
 
 import torch
 from torch import Tensor, nn
 
-from advgen.core.errors import BadArgument
+from advgen.core import checkpoints
+from advgen.core.errors import BadArgument, MissingFile
 from advgen.core.meter import Meter
 from advgen.core.rng import SampleRng
 from advgen.core.types import Generator, Latents
@@ -86,3 +88,23 @@ def check_fits(encoder: nn.Module, generator: Generator) -> None:
 
 def _told(size: tuple[int, int], num_ws: int, w_dim: int) -> str:
     return f"{size[1]}x{size[0]} pixels with {num_ws} rows of {w_dim}"
+
+
+def belonging(weights: str) -> str:
+    """The name or path of the encoder that belongs to a generator's: NAME_encoder, beside its file or shipped.
+
+    Raises:
+        MissingFile: there is none.
+    """
+    path = Path(weights).expanduser()
+    beside = path.with_name(f"{path.stem}_encoder.safetensors")
+    if beside.exists():
+        return str(beside)
+    try:
+        checkpoints.find(beside.stem)
+    except MissingFile:
+        raise MissingFile(
+            f"no encoder {beside.stem} was found for {weights}; name one with --encoder, train one with "
+            "`advgen train stylegan2_encoder`, or use a method that needs none."
+        ) from None
+    return beside.stem

@@ -99,10 +99,12 @@ def test_an_encoder_can_answer_or_begin(generator, folder, tmp_path, run, name, 
     network.mean_w.copy_(generator.mean_w)
     asked = []
     monkeypatch.setattr("advgen.zoo.load.zoo_load", lambda ref: (asked.append(ref), (network, None))[1])
+    beside = tmp_path / "net_encoder.safetensors"  # of net.safetensors
+    beside.touch()
     steps = ["--steps", 3] if name == "hybrid" else []
     run(folder, tmp_path / "out", "--method", name, *steps)
     run(folder, tmp_path / "other", "--method", name, *steps, "--encoder", "mine")
-    assert asked == ["net_encoder", "mine"]
+    assert asked == [str(beside), "mine"]
 
 
 def test_interrupted_at_any_step_it_goes_on_to_the_same_bytes(folder, tmp_path, run, monkeypatch):
