@@ -114,6 +114,8 @@ def _convert_union(value: Any, branches: list[ast.expr], name: str) -> Any:
 
 def _convert_literal(value: Any, choices: ast.expr, name: str) -> Any:
     known = [ast.literal_eval(c) for c in (choices.elts if isinstance(choices, ast.Tuple) else [choices])]
+    if value is None and None not in known and "none" in known:
+        return "none"  # a command line and YAML read the bare word as None
     for choice in known:
         if value == choice and isinstance(value, bool) == isinstance(choice, bool):
             return choice

@@ -339,6 +339,7 @@ def test_targets_are_the_weights_of_classifiers_and_detectors(tmp_path: Path, mo
         ("sign", "Literal['sign', 'raw']", "sign"),
         ("2", "Literal[1, 2]", 2),
         (32, "Literal['32', 'bf16']", "32"),
+        (None, "Literal['random', 'none']", "none"),
         ("1,2,3", "tuple[int, ...]", (1, 2, 3)),
         ([1, 2], "tuple[float, float]", (1.0, 2.0)),
         ("auto", "int | str", "auto"),
