@@ -274,20 +274,22 @@ class Assembly:
         for part in cell.defense:
             for ref in self._references(part, cell):
                 found[f"defense:{part.name}:{ref}"] = self.network(ref)[1].file_hash
+            found |= self._hashes_of_needs("defenses", part)
         if cell.attack is not None:
             for ref in self._references(cell.attack, cell):
                 found[f"attack:{ref}"] = self.network(ref)[1].file_hash
-            found |= self._hashes_of_needs(cell.attack)
+            found |= self._hashes_of_needs("attacks", cell.attack)
         return found
 
-    def _hashes_of_needs(self, attack: Part) -> dict[str, str]:
-        """Of what an attack is given beside networks with a card: a CLIP, files of directions."""
-        if attack.name.startswith(GIVEN):
+    def _hashes_of_needs(self, kind: str, part: Part) -> dict[str, str]:
+        """Of what a plug-in is given beside networks with a card: a CLIP, files of directions."""
+        if part.name.startswith(GIVEN):
             return {}
-        needs, args = registry.describe("attacks", attack.name).literals.get("needs", ()), dict(attack.args)
+        needs, args = registry.describe(kind, part.name).literals.get("needs", ()), dict(part.args)
         found = {}
         if "image_text_encoder" in needs:
-            found["attack:clip"] = self.clip(args.get("clip")).hash
+            where = "attack" if kind == "attacks" else f"defense:{part.name}"
+            found[f"{where}:clip"] = self.clip(args.get("clip")).hash
         if "directions" in needs:
             found |= latent_parts.direction_hashes(str(args.get("along", "")))
         return found
@@ -310,7 +312,7 @@ class Assembly:
             dict(part.args).get("through", "purify/dae") == "purify/dae" and "purifier" in needs
         ):
             return [self._autoencoder_ref(dict(part.args).get("weights"), cell.data)]
-        if "generator" in needs:
+        if "generator" in needs or "fakes" in needs:
             args = dict(part.args)
             ref = self._generator_ref(args.get("weights"), cell.data)
             begins = "inverter" in needs and latent_parts.encodes(args.get("inversion", latent_parts.HYBRID))
@@ -324,6 +326,9 @@ class Assembly:
             return self.perceptual(str(getattr(built, "net", self.judge_net(cell.data))))
         if need == "generator":
             return self.generator(self._generator_ref(getattr(built, "weights", None), cell.data))
+        if need == "fakes":
+            ref = self._generator_ref(built.weights, cell.data)
+            return latent_parts.samples(self.generator(ref), int(built.count), cell.seed, purpose="fakes")
         if need == "image_text_encoder":
             return self.clip(built.clip)
         if need == "directions":
@@ -350,6 +355,8 @@ class Assembly:
     def _inverter(self, built: Any, data: DataSpec) -> Any:
         ref, method = self._generator_ref(built.weights, data), str(built.inversion)
         encoder = self.network(belonging(ref))[0] if latent_parts.encodes(method) else None
+        if method == "encoder" and isinstance(built, Detector):
+            return latent_parts.OnePass(encoder, self.generator(ref))
         perceptual = self.perceptual(self.attack_net(data))
         return latent_parts.inverter(method, built.inversion_steps, self.generator(ref), encoder, perceptual)
 
@@ -375,7 +382,7 @@ class Assembly:
 
     def _alarm(self, detector: Detector, part: Part, cell: Cell) -> Any:
         fpr = float(dict(part.args).get("fpr", FPR))
-        learn = self.first(cell.data._replace(split="train"), FIT_COUNT)
+        learn = self.first(cell.data._replace(split="train"), int(getattr(detector, "count", FIT_COUNT)))
         clean = self._calibration_slice(cell, fpr)
         rng = SampleRng.for_samples(cell.seed, "defense", learn.ids)
         fitted = detector.fit(learn.images.to(self.device), rng=rng)

@@ -1,22 +1,62 @@
 """What attacks on latents are given: the generator of a cell's data, and an inverter for it."""
 
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import torch
 from torch import nn
 
 from advgen.core import checkpoints
 from advgen.core.errors import BadArgument, MissingFile
+from advgen.core.images import to_float, to_uint8
+from advgen.core.meter import Meter
+from advgen.core.rng import SampleRng
 from advgen.core.specs import Card, DataSpec
+from advgen.core.types import Generator, Latents
 from advgen.editing.baselines import sefa
 from advgen.editing.directions import load_direction
 from advgen.generators.stylegan2.load import load_stylegan2
+from advgen.inversion.encoder import check_fits
 from advgen.inversion.methods import Method
 from advgen.zoo import load as zoo
 
 HYBRID = "hybrid"
+BATCH = 64  # samples made at once
+
+
+@final
+@dataclass(frozen=True)
+class OnePass:
+    """An encoder as an inverter that lets gradients through, for detectors; it measures no distance.
+
+    Raises:
+        BadArgument: the encoder was made for another generator.
+    """
+
+    encoder: Any
+    generator: Generator
+
+    def __post_init__(self) -> None:
+        check_fits(self.encoder, self.generator)
+
+    def invert(self, images: torch.Tensor, *, rng: SampleRng, meter: Meter) -> Latents:
+        w = self.encoder(images)
+        return Latents(w, None, w.new_zeros(len(w)), None)
+
+
+@torch.no_grad()
+def samples(given: Any, count: int, seed: int, *, purpose: str) -> torch.Tensor:
+    """(count, C, H, W) of a generator, rounded as they would be saved; classes in turn, where it has some."""
+    z = SampleRng.for_samples(seed, purpose, [str(k) for k in range(count)]).normal((given.z_dim,)).to(given.mean_w)
+    turn = torch.arange(count) % max(given.c_dim, 1)
+    classes = torch.eye(given.c_dim)[turn].to(given.mean_w) if given.c_dim else None
+    made = []
+    for some in torch.arange(count).split(BATCH):
+        c = None if classes is None else classes[some]
+        made.append(to_float(to_uint8(given.synthesis(given.mapping(z[some], c)).clamp(0, 1))))
+    return torch.cat(made)
 
 
 def generator_name(given: Any, data: DataSpec, side: int) -> str:

@@ -190,6 +190,12 @@ class OneStep:
         return AttackResult(self.budget.project(images - slope.sign(), images).clamp(0.0, 1.0))
 
 
+def samples_of(generator: LinearGenerator) -> Tensor:
+    """(12, C, H, W) in [0, 1], of a generator whose w is z."""
+    z = torch.randn((12, generator.z_dim), generator=torch.Generator().manual_seed(7))
+    return generator.synthesis(generator.mapping(z)).clamp(0.0, 1.0)
+
+
 def for_needs(budget: Budget) -> Mapping[str, Any]:
     """A toy for each name that a plug-in may put into `needs`."""
     generator, purifier = LinearGenerator(), Smooth()
@@ -204,6 +210,7 @@ def for_needs(budget: Budget) -> Mapping[str, Any]:
         "generator": generator,
         "inverter": LeastSquares(generator),
         "directions": torch.eye(generator.w_dim),
+        "fakes": samples_of(generator),
         "text_encoder": encoder,
         "image_text_encoder": encoder,
         "attack": OneStep(budget),
