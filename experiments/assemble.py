@@ -25,8 +25,10 @@ from advgen.core.targets import ModuleTarget
 from advgen.core.types import Attack, Budget, Defended, Detector, Purifier, Slice, Target
 from advgen.experiments import clip_target, latent_parts
 from advgen.experiments.data._load import load as load_data
+from advgen.experiments.named_targets import named
 from advgen.experiments.study import DETECTOR_ARGS
 from advgen.experiments.trained import PREFIX, checkpoint_of
+from advgen.experiments.wanted import wanted_of
 from advgen.inversion.encoder import belonging
 from advgen.zoo import load as zoo
 
@@ -112,22 +114,16 @@ class Assembly:
         """A network by reference as a target, with its card; a user's module takes classes and shape of the data."""
         at = (part, data._replace(split="test", count=1))
         if at not in self._targets:
-            zero_shot = clip_target.is_zero_shot(part)
-            loaded = clip_target.zero_shot(part) if zero_shot else zoo.load(self._found(part.name))
             sample = self.slice(data)
+            loaded, given = named(part, data, sample, self.first, self._found)
             channels, height, width = sample.images_u8.shape[1:]
             shape = loaded.image_shape or (int(channels), int(height), int(width))
             network = loaded.network.to(self.device)
             classes = loaded.classes or sample.classes
             if loaded.card.stands_in_for is not None:
                 self.stand_ins[loaded.card.stands_in_for] = str(loaded.card.args.get("model", part.name))
-            given = {k: v for k, v in part.args if not (zero_shot and k in clip_target.ARGS)}
-            decision = given.pop("decision", loaded.decision)
-            stochastic = bool(given.pop("stochastic", False))
-            if given:
-                raise BadArgument(
-                    f"the target {part.name} takes the arguments decision and stochastic, got {', '.join(given)}."
-                )
+            decision = given.get("decision", loaded.decision)
+            stochastic = bool(given.get("stochastic", False))
             target = ModuleTarget(
                 network, classes, shape, decision=decision, mean=loaded.mean, std=loaded.std, stochastic=stochastic
             )
@@ -200,20 +196,11 @@ class Assembly:
         )
 
     def wanted(self, cell: Cell, sample: Slice, at: Tensor, classes: int) -> Tensor | None:
-        """The wanted classes of a targeted goal: one number for all, "next" (label + 1), or "random" (the default)."""
+        """The wanted classes of a targeted goal; None for the others."""
         if cell.goal.name not in ("targeted", "impersonate"):
             return None
-        labels = sample.labels[at]
-        count = max(classes, 2)
-        choice = dict(cell.goal.args).get("wanted", "random")
-        if choice == "next":
-            return (labels + 1) % count
-        if choice == "random":
-            rng = SampleRng.for_samples(cell.seed, "wanted", [sample.ids[int(i)] for i in at])
-            return (labels + 1 + rng.integers(0, count - 1)) % count
-        if isinstance(choice, int):
-            return torch.full_like(labels, choice)
-        raise BadArgument(f"wanted must be a class number, 'next' or 'random', got {choice!r}.")
+        asked = cell.surrogate if cell.knowledge == "transfer" and cell.surrogate is not None else cell.target
+        return wanted_of(cell, sample, at, classes, lambda: self.target(asked, cell.data)[0])
 
     def plugin(self, kind: str, part: Part, cell: Cell, **given: Any) -> Any:
         """A plug-in built from a part, its needs filled."""

@@ -13,9 +13,9 @@ from advgen.core.errors import BadArgument
 from advgen.core.files import write_atomically
 from advgen.core.specs import BudgetSpec, DataSpec, Part
 from advgen.experiments.assemble import Assembly
-from advgen.experiments.clip_target import channels_of
 from advgen.experiments.finished import give
 from advgen.experiments.given import NAME, read_pictures
+from advgen.experiments.named_targets import channels_of
 from advgen.experiments.run import Progress, run
 from advgen.experiments.store import Store
 from advgen.experiments.study import check_part, parse

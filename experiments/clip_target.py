@@ -46,12 +46,6 @@ def is_zero_shot(part: Part) -> bool:
     return part.name.startswith(PREFIX)
 
 
-def channels_of(part: Part) -> int:
-    """Of the pictures that a target takes, where it says so; else 3."""
-    shape = None if is_zero_shot(part) else zoo.load(part.name).image_shape
-    return shape[0] if shape else 3
-
-
 def zero_shot(part: Part) -> zoo.Loaded:
     """The target of `clip:PROMPTS`.
 

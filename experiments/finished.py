@@ -14,7 +14,6 @@ from advgen.core.device import choose
 from advgen.core.specs import GIVEN, BudgetSpec, Cell, DataSpec, Part
 from advgen.experiments.assemble import Assembly
 from advgen.experiments.claims import claims_hash
-from advgen.experiments.clip_target import channels_of
 from advgen.experiments.environment import environment
 from advgen.experiments.given import (
     NAME,
@@ -27,6 +26,8 @@ from advgen.experiments.given import (
     read_pictures,
 )
 from advgen.experiments.keys import attack_key
+from advgen.experiments.matcher_target import is_matcher
+from advgen.experiments.named_targets import channels_of
 from advgen.experiments.run import BATCH_SIZE, Progress, run_cells
 from advgen.experiments.store import Attacked, Store
 from advgen.experiments.study import Study
@@ -106,7 +107,8 @@ def give(
             say("no labels were given: what the target says of the clean images stands for the truth.")
             by_folder = labels_of_target(network, found.images_u8)
         numbers = by_folder
-    assembly.give_data(spec.name, spec.split, as_slice(found, numbers, network.classes))
+    persons = is_matcher(target)
+    assembly.give_data(spec.name, spec.split, as_slice(found, numbers, network.classes, by_person=persons))
     assembly.forget(spec)
 
 

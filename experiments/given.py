@@ -89,8 +89,13 @@ def labels_of_target(target: Target, images_u8: Tensor, *, batch_size: int = 64)
     return said
 
 
-def as_slice(found: Pictures, labels: Sequence[int], classes: Sequence[str], *, split: str = "test") -> Slice:
-    """The pictures as a slice under the name that cells use for what a caller gives."""
+def as_slice(
+    found: Pictures, labels: Sequence[int], classes: Sequence[str], *, split: str = "test", by_person: bool = False
+) -> Slice:
+    """The pictures as a slice under the name that cells use for what a caller gives.
+
+    by_person: the classes are persons, and pictures of one are not independent.
+    """
     names = list(classes) if len(classes) > 1 else [f"not {classes[0]}", classes[0]] if classes else ["0", "1"]
     return make_slice(
         NAME,
@@ -100,6 +105,7 @@ def as_slice(found: Pictures, labels: Sequence[int], classes: Sequence[str], *, 
         np.array(labels, dtype=np.int64),
         names,
         preprocessing={"shape": list(found.images_u8.shape[1:])},
+        groups=[names[label] for label in labels] if by_person else None,
     )
 
 

@@ -12,7 +12,9 @@ budget_option = click.option(
 )
 goal_option = click.option("--goal", default="untargeted", show_default=True, help="Goal, e.g. targeted,wanted=3.")
 target_option = click.option(
-    "--target", required=True, help="Network: a name, .safetensors file, module:function or clip:PROMPT|PROMPT."
+    "--target",
+    required=True,
+    help="Network: a name, .safetensors file, module:function, clip:PROMPT|PROMPT or matcher:NAME,gallery=FOLDER.",
 )
 defense_option = click.option(
     "--defense", "defenses", multiple=True, help="Defense, e.g. purify/jpeg,quality=50; + joins several."

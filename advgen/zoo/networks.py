@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from advgen.core.errors import BadArgument, UnknownName
 from advgen.generators.stylegan2.encoder import LatentEncoder
 from advgen.zoo.judges import PortraitResNet
+from advgen.zoo.matchers import FaceCNN, FaceMixer
 
 
 def small(channels: int = 1, size: int = 28, classes: int = 10) -> nn.Sequential:
@@ -258,6 +259,8 @@ ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "denoising-autoencoder": DenoisingAutoencoder,
     "latent-encoder": LatentEncoder,
     "portrait-resnet": PortraitResNet,
+    "face-cnn": FaceCNN,
+    "face-mixer": FaceMixer,
 }
 
 

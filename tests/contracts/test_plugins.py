@@ -32,7 +32,7 @@ def digests():
 
 @pytest.mark.parametrize(("kind", "name", "contract"), PAIRS, ids=[f"{name}-{contract}" for _, name, contract in PAIRS])
 def test_a_plug_in_keeps_its_contract(kind, name, contract, request, monkeypatch):
-    if kind == "data" and name in ("mnist", "fashion-mnist", "cifar10"):
+    if kind == "data" and name in ("mnist", "fashion-mnist", "cifar10", "faces"):
         monkeypatch.setenv("ADVGEN_DATA", str(request.getfixturevalue("shared_data")))
     if name == "peers/foolbox" and find_spec("foolbox") is None:
         pytest.skip("needs the extra advgen[peers]")
