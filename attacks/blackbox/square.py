@@ -7,13 +7,13 @@ Andriushchenko et al. 2020, "Square Attack: a query-efficient black-box adversar
 arXiv 1912.00049, Algorithms 1-3. Defaults are those of AutoAttack: 5,000 queries, first share 0.8.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, final
 
 import torch
 from torch import Tensor
 
-from advgen.attacks.engine import Problem, ask, fools_on_bytes, with_objective
+from advgen.attacks.engine import Problem, ask, fools_on_bytes, prepare, with_objective
 from advgen.core.errors import BadArgument
 from advgen.core.goals import LogitGoal
 from advgen.core.meter import Counted, Meter
@@ -43,6 +43,7 @@ class Square:
     share: float = 0.8  # of the image in the first window; halved nine times on the way
     samples: int = 1  # draws of a random target averaged a query
     stop: Literal["never", "success"] = "never"  # whether a sample leaves once its saved bytes fool
+    fast: Literal["no", "float32", "bfloat16"] = "no"  # ask a prepared copy of the network; the raw one judges
 
     def __post_init__(self) -> None:
         if self.queries < 1 or self.samples < 1:
@@ -61,7 +62,8 @@ class Square:
         queries = torch.zeros(len(images), dtype=torch.int64, device=images.device)
         if not len(images):
             return AttackResult(found, {"queries": queries})
-        problem = Problem(Counted(target, meter), Pixels(), self.budget, goal, images, rng, meter)
+        raw = Problem(Counted(target, meter), Pixels(), self.budget, goal, images, rng, meter)
+        problem = replace(raw, target=Counted(prepare(target, self.fast), meter))
         active = torch.arange(len(images), device=images.device)
         x = (_stripes if self.budget.name == "Linf" else _tiles)(problem)
         best, reached = self._ask(problem, x)
@@ -72,11 +74,11 @@ class Square:
         for k in range(self.queries):
             queries[active] += 1
             if leaves and bool((new & changed).any()):
-                gone = fools_on_bytes(problem, x, new & changed)
+                gone = fools_on_bytes(raw, x, new & changed)
                 found[active[gone]] = x[gone]
                 stay = (~gone).nonzero()[:, 0]
-                active, problem, x, best = active[stay], problem.take(stay), x[stay], best[stay]
-                drawn = drawn[stay]
+                raw, problem, active = raw.take(stay), problem.take(stay), active[stay]
+                x, best, drawn = x[stay], best[stay], drawn[stay]
             if k == self.queries - 1 or not len(active):
                 break
             if k % AT_ONCE == 0:

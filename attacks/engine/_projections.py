@@ -39,28 +39,44 @@ def onto_hyperplane_and_box(points: Tensor, slopes: Tensor, margins: Tensor, nor
     every value moves against its slope until it meets the box, at speed 1 (Linf) or |slope| (L2); in L1 the steepest
     values move first.
     """
-    x, w = points.flatten(1).double(), slopes.flatten(1).double()
-    needed = margins.double().abs()[:, None]
-    heading = -margins.double().sign()[:, None] * w.sign()
+    x, w = points.flatten(1), slopes.flatten(1)
+    # The tiny slopes of a confident sample must not underflow when multiplied.
+    largest = w.abs().amax(1, keepdim=True).clamp(min=1e-30)
+    w, needed = w / largest, margins.abs().double()[:, None] / largest
+    heading = -margins.sign()[:, None] * w.sign()
     gain, room = w.abs(), torch.where(heading > 0, 1 - x, x).clamp(min=0)
     if norm == "L1":
-        order = gain.argsort(dim=1, descending=True, stable=True)
-        ordered = gain.gather(1, order)
-        won = (ordered * room.gather(1, order)).cumsum(1)
-        before = torch.cat([torch.zeros_like(won[:, :1]), won[:, :-1]], dim=1)
-        part = ((needed - before) / ordered.clamp(min=1e-300)).clamp(min=0)
-        moves = torch.zeros_like(x).scatter(1, order, part).minimum(room)
+        moves = _steepest_first(gain.double(), room.double(), needed).to(x.dtype)
     else:
         speed = torch.ones_like(gain) if norm == "Linf" else gain
-        # The margin falls by sum gain * min(t * speed, room): piecewise linear in t, with a break where a value stops.
-        stops = torch.where(gain > 0, room / speed.clamp(min=1e-300), 0.0)
-        breaks, order = stops.sort(dim=1)
-        rate = (gain * speed).gather(1, order)
-        moving = rate.flip(1).cumsum(1).flip(1)  # the slope of the fall before each break
-        lengths = breaks.diff(dim=1, prepend=torch.zeros_like(breaks[:, :1]))
-        fallen = (moving * lengths).cumsum(1)
-        first = (fallen < needed).sum(1, keepdim=True).clamp(max=x.shape[1] - 1)  # the break by which it is enough
-        short = fallen.gather(1, first) - needed
-        t = breaks.gather(1, first) - short / moving.gather(1, first).clamp(min=1e-300)
-        moves = (t.clamp(min=0) * speed).minimum(room)
-    return (x + heading * moves).clamp(0.0, 1.0).to(points.dtype).reshape(points.shape)
+        moves = (_time_to_fall(gain, speed, room, needed).to(x.dtype) * speed).minimum(room)
+    return (x + heading * moves).clamp(0.0, 1.0).reshape(points.shape)
+
+
+def _steepest_first(gain: Tensor, room: Tensor, needed: Tensor) -> Tensor:
+    order = gain.argsort(dim=1, descending=True, stable=True)
+    ordered = gain.gather(1, order)
+    won = (ordered * room.gather(1, order)).cumsum(1)
+    before = torch.cat([torch.zeros_like(won[:, :1]), won[:, :-1]], dim=1)
+    part = ((needed - before) / ordered.clamp(min=1e-300)).clamp(min=0)
+    return torch.zeros_like(gain).scatter(1, order, part).minimum(room)
+
+
+def _time_to_fall(gain: Tensor, speed: Tensor, room: Tensor, needed: Tensor) -> Tensor:
+    """(N, 1) float64: when sum gain * min(t * speed, room) is `needed`; where it never is, when all have stopped.
+
+    The sum is concave and piecewise linear in t, so that Newton's method from 0 never passes the root and ends on it
+    once no value stops between two steps: a handful of passes, without sorting.
+    """
+    rate = gain * speed
+    t = torch.zeros_like(needed)
+    moving = room > 0
+    while True:
+        slope = (rate * moving).sum(1, dtype=torch.float64, keepdim=True)
+        fallen = (gain * torch.where(moving, t.to(gain.dtype) * speed, room)).sum(1, dtype=torch.float64, keepdim=True)
+        step = torch.where(slope > 0, (needed - fallen) / slope, 0.0).clamp(min=0)
+        t = t + step
+        still = moving & (t.to(gain.dtype) * speed < room)
+        if bool((still == moving).all()):
+            return t
+        moving = still

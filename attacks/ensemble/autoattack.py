@@ -14,7 +14,7 @@ arXiv 2003.01690, section 5; steps, restarts, queries and EOT draws are those of
 """
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import ClassVar, Literal, NamedTuple, final
@@ -64,7 +64,7 @@ class AutoAttack:
     samples: int = 20  # draws of a random target averaged a step (EOT)
     judged: int = 20  # fresh draws by which images are compared on a random target
     stop: Literal["never", "success"] = "never"  # whether a sample leaves a part once its saved bytes fool
-    fast: Literal["no", "float32", "bfloat16"] = "no"  # APGD searches a prepared copy; the raw network judges
+    fast: Literal["no", "float32", "bfloat16"] = "no"  # search a prepared copy of the network; the raw one judges
     resume: str = ""  # folder in which what is done is kept; empty = none
 
     def __post_init__(self) -> None:
@@ -134,15 +134,15 @@ class AutoAttack:
                 stop=self.stop,
                 fast=self.fast,
             )
+        # What FAB finds lies on the boundary in any case; once it is inside the budget, nearer is no stronger.
+        fab = FAB(self.budget, steps=self.steps, candidates=self.candidates, stop="success", fast=self.fast)
         makes: dict[str, Callable[[], Attack]] = {
             "apgd-t": lambda: APGDT(
                 self.budget, self.steps, self.candidates, samples=eot, stop=self.stop, fast=self.fast
             ),
-            "fab": lambda: FAB(self.budget, steps=self.steps, restarts=restarts, candidates=self.candidates),
-            "fab-t": lambda: FAB(
-                self.budget, steps=self.steps, restarts=1, candidates=self.candidates, one_at_a_time=True
-            ),
-            "square": lambda: Square(self.budget, self.queries, samples=eot, stop=self.stop),
+            "fab": lambda: replace(fab, restarts=restarts),
+            "fab-t": lambda: replace(fab, one_at_a_time=True),
+            "square": lambda: Square(self.budget, self.queries, samples=eot, stop=self.stop, fast=self.fast),
         }
         return makes[name]()
 

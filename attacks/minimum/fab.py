@@ -10,18 +10,27 @@ Algorithm 1; defaults (100 steps, alpha 0.1, eta 1.05, beta 0.9, 3 steps of a fi
 search halves the segment to the original.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal, final
 
 import torch
 from torch import Tensor
 
-from advgen.attacks.engine import Nearest, Problem, ask, free_ball, likeliest_rivals, on_bytes, onto_hyperplane_and_box
+from advgen.attacks.engine import (
+    Nearest,
+    Problem,
+    ask,
+    free_ball,
+    likeliest_rivals,
+    on_bytes,
+    onto_hyperplane_and_box,
+    prepare,
+)
 from advgen.core.errors import BadArgument
 from advgen.core.meter import Counted, Meter
 from advgen.core.rng import SampleRng
 from advgen.core.spaces import Pixels
-from advgen.core.types import AttackResult, Budget, Goal, Outputs, Target
+from advgen.core.types import AttackResult, Budget, Goal, Target
 
 NORMS = ("Linf", "L2", "L1")
 FINAL_STEPS = 3
@@ -48,6 +57,8 @@ class FAB:
     eta: float = 1.05  # how far beyond the boundary a step goes
     beta: float = 0.9  # where between original and iterate the search goes on from after a success
     rounded: bool = True  # count a success only if the image rounded to bytes fools
+    stop: Literal["never", "success"] = "never"  # whether a sample leaves once it is inside the budget's radius
+    fast: Literal["no", "float32", "bfloat16"] = "no"  # search a prepared copy of the network; the raw one judges
 
     def __post_init__(self) -> None:
         if self.budget is not None and self.budget.name not in NORMS:
@@ -77,15 +88,17 @@ class FAB:
         if target.decision == "argmax" and clean.alarm is None:
             rivals = likeliest_rivals(clean, goal, self.candidates)
         tries = [rivals] if rivals is None or not self.one_at_a_time else list(rivals.split(1, dim=1))
+        prepared = Counted(prepare(target, self.fast), meter)
         for r in range(self.restarts):
             for boundaries in tries:
-                self._try(problem, boundaries, best, in_float, norm, random_start=r > 0)
+                self._try(problem, prepared, boundaries, best, in_float, norm, random_start=r > 0)
         self._final_search(problem, best, in_float)
         return AttackResult(best.images, best.note())
 
     def _try(
         self,
         problem: Problem,
+        prepared: Target,
         rivals: Tensor | None,
         best: Nearest,
         in_float: Nearest,
@@ -93,43 +106,73 @@ class FAB:
         *,
         random_start: bool,
     ) -> None:
-        """Algorithm 1 for every sample that is not at its original already."""
-        active = (best.distance > 0).nonzero()[:, 0]
+        """Algorithm 1 for every sample that still has something to gain.
+
+        A point that does not fool is asked once, for its verdict and its slope; one that fools is left for a point
+        nearer to the original, which is asked again. Where many fool, a forward for the verdict comes first: it costs
+        less than backwards in vain. On random targets it always does, as their draws must not depend on the batch.
+        """
+        active = self._wanting(best).nonzero()[:, 0]
         if not len(active):
             return
-        problem, rivals = problem.take(active), None if rivals is None else rivals[active]
-        origin = problem.originals
-        x = self._random_point(problem, best.distance[active]) if random_start else origin.clone()
+        raw = problem.take(active)
+        part = _Part(
+            active, raw, replace(raw, target=prepared.take(active)), None if rivals is None else rivals[active]
+        )
+        x = self._random_point(raw, best.distance[active]) if random_start else raw.originals.clone()
+        share = 0.0  # of the samples that fooled at the last step
+        known, _ = part.boundaries(x)
         for k in range(self.steps):
-            at = x.detach().requires_grad_()
-            outputs = problem.target(at, problem.rng)
-            margins, slopes = _boundaries(outputs, at, problem, rivals)
-            best.watch(active, slopes.amax(0), first=k == 0)
-            margins, slope = _nearest_boundary(margins, slopes.nan_to_num(0.0, 0.0, 0.0), norm)
+            best.watch(part.active, known.slopes.amax(0), first=k == 0)
+            x = self._step(part.raw, x, *_nearest_boundary(known, norm), norm)
+            last = k == self.steps - 1
+            if last or problem.target.stochastic or share > 1 / (1 + 2 * len(known.margins)):
+                seen, reached = None, part.verdict(x)
+            else:
+                seen, reached = part.boundaries(x)
+            self._offer(part, x, reached, best, in_float)
+            stay = self._wanting(best)[part.active].nonzero()[:, 0]
+            if last or not len(stay):
+                break
+            if len(stay) < len(part.active):
+                part, x, reached = part.take(stay), x[stay], reached[stay]
+                seen = None if seen is None else seen.take(stay)
+            nearer = (1 - self.beta) * part.raw.originals + self.beta * x
+            x, share = torch.where(reached.reshape(-1, 1, 1, 1), nearer, x), float(reached.float().mean())
+            known = part.boundaries(x)[0] if seen is None else part.seen_again(seen, x, reached)
 
-            ahead = onto_hyperplane_and_box(x, slope, margins, norm)  # the iterate's projection
-            # The same hyperplane, seen from the original.
-            back = onto_hyperplane_and_box(origin, slope, margins + (slope * (origin - x)).flatten(1).sum(1), norm)
-            near, far = problem.budget.distance(ahead, x), problem.budget.distance(back, origin)
-            weight = (near / (near + far).clamp(min=1e-12)).clamp(0.0, self.alpha).reshape(-1, 1, 1, 1)
-            x = (1 - weight) * (x + self.eta * (ahead - x)) + weight * (origin + self.eta * (back - origin))
-            x = x.clamp(0.0, 1.0)
+    def _step(self, problem: Problem, x: Tensor, margin: Tensor, slope: Tensor, norm: str) -> Tensor:
+        """Between the projections of the iterate and of the original, a little beyond the boundary (equation 9)."""
+        origin = problem.originals
+        ahead = onto_hyperplane_and_box(x, slope, margin, norm)  # the iterate's projection
+        # The same hyperplane, seen from the original.
+        back = onto_hyperplane_and_box(origin, slope, margin + (slope * (origin - x)).flatten(1).sum(1), norm)
+        near, far = problem.budget.distance(ahead, x), problem.budget.distance(back, origin)
+        weight = (near / (near + far).clamp(min=1e-12)).clamp(0.0, self.alpha).reshape(-1, 1, 1, 1)
+        x = (1 - weight) * (x + self.eta * (ahead - x)) + weight * (origin + self.eta * (back - origin))
+        return x.clamp(0.0, 1.0)
 
-            reached = self._offer(problem, active, x, best, in_float)
-            x = torch.where(reached.reshape(-1, 1, 1, 1), (1 - self.beta) * origin + self.beta * x, x)
+    def _wanting(self, best: Nearest) -> Tensor:
+        """(N,) bool, who may still gain: not yet at the original, or with `stop` not yet inside the radius."""
+        radius = 0.0 if self.budget is None or self.stop == "never" else self.budget.radius
+        return best.distance > torch.as_tensor(radius, dtype=best.distance.dtype, device=best.distance.device)
 
-    def _offer(self, problem: Problem, active: Tensor, x: Tensor, best: Nearest, in_float: Nearest) -> Tensor:
-        """(N,) bool, who fools; the bytes are asked for only where the float image fools."""
+    def _offer(self, part: "_Part", x: Tensor, reached: Tensor, best: Nearest, in_float: Nearest) -> None:
+        """Keeps what fools; the bytes, and the raw network behind a prepared one, are asked only where `reached`."""
+        if not bool(reached.any()):
+            return
+        where = reached.nonzero()[:, 0]
+        few, shown, at = part.raw.take(where), x[where], part.active[where]
+        fools = torch.ones_like(where, dtype=torch.bool)
         with torch.no_grad():
-            _, reached = ask(problem, x, 1)
-            if not self.rounded:
-                best.offer(active, x, reached)
-            elif bool(reached.any()):
-                where = reached.nonzero()[:, 0]
-                few, saved = problem.take(where), on_bytes(x[where], problem.originals[where])
-                best.offer(active[where], saved, ask(few, saved, 1)[1])
-                in_float.offer(active[where], x[where], torch.ones_like(where, dtype=torch.bool))
-        return reached
+            if self.rounded:
+                in_float.offer(at, shown, fools)
+                saved = on_bytes(shown, few.originals)
+                gains = (few.budget.distance(saved, few.originals) < best.distance[at]).nonzero()[:, 0]
+                if len(gains):
+                    best.offer(at[gains], saved[gains], ask(few.take(gains), saved[gains], 1)[1])
+            else:
+                best.offer(at, shown, fools if self.fast == "no" else ask(few, shown, 1)[1])
 
     def _random_point(self, problem: Problem, nearest: Tensor) -> Tensor:
         """Half as far as the nearest image that won, or as the budget reaches, at most (section 3.3)."""
@@ -159,30 +202,76 @@ class FAB:
             return
         problem = problem.take(active)
         near, far = problem.originals.clone(), best.images[active].clone()
+        part = _Part(active, problem, problem, None)
         for _ in range(FINAL_STEPS):
             middle = (near + far) / 2
-            reached = self._offer(problem, active, middle, best, in_float).reshape(-1, 1, 1, 1)
+            reached = part.verdict(middle)
+            self._offer(part, middle, reached, best, in_float)
+            reached = reached.reshape(-1, 1, 1, 1)
             near, far = torch.where(reached, near, middle), torch.where(reached, middle, far)
 
 
-def _boundaries(outputs: Outputs, x: Tensor, problem: Problem, rivals: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Margins (R, N) of the label over each rival, or the goal's loss, and their slopes (R, N, C, H, W)."""
-    if rivals is None:
-        values = problem.goal.loss(outputs)[None]
-    else:
-        logits = outputs.logits
-        values = (logits.gather(1, problem.goal.labels[:, None]) - logits.gather(1, rivals)).T
-    slopes = []
-    for r, value in enumerate(values):
-        slope = None
-        if value.requires_grad:
-            (slope,) = torch.autograd.grad(value.sum(), x, retain_graph=r + 1 < len(values), allow_unused=True)
-        slopes.append(torch.zeros_like(x) if slope is None else slope)
-    return values.detach(), torch.stack(slopes)
+@dataclass
+class _Boundaries:
+    """Margins (R, N) of the label over each rival, or the goal's loss, and their slopes (R, N, C, H, W), all finite."""
+
+    margins: Tensor
+    slopes: Tensor
+
+    def take(self, index: Tensor) -> "_Boundaries":
+        return _Boundaries(self.margins[:, index], self.slopes[:, index])
 
 
-def _nearest_boundary(margins: Tensor, slopes: Tensor, norm: str) -> tuple[Tensor, Tensor]:
+@dataclass
+class _Part:
+    """The samples that a try is still about."""
+
+    active: Tensor  # (n,) their places in the batch
+    raw: Problem  # the network that judges
+    search: Problem  # the one that is searched with
+    rivals: Tensor | None  # (n, R) other classes; None = the boundary is where the goal's loss is zero
+
+    def take(self, index: Tensor) -> "_Part":
+        rivals = None if self.rivals is None else self.rivals[index]
+        return _Part(self.active[index], self.raw.take(index), self.search.take(index), rivals)
+
+    def verdict(self, x: Tensor) -> Tensor:
+        """(n,) bool, who fools."""
+        with torch.no_grad():
+            return self.search.goal.reached(self.search.target(x, self.search.rng))
+
+    def boundaries(self, x: Tensor) -> tuple[_Boundaries, Tensor]:
+        """What is seen from `x`, and who fools there: one forward, a backward a boundary."""
+        x = x.detach().requires_grad_()
+        outputs = self.search.target(x, self.search.rng)
+        if self.rivals is None:
+            values = self.search.goal.loss(outputs)[None]
+        else:
+            logits = outputs.logits
+            values = (logits.gather(1, self.search.goal.labels[:, None]) - logits.gather(1, self.rivals)).T
+        slopes = []
+        for r, value in enumerate(values):
+            slope = None
+            if value.requires_grad:
+                (slope,) = torch.autograd.grad(value.sum(), x, retain_graph=r + 1 < len(values), allow_unused=True)
+            slopes.append(torch.zeros_like(x) if slope is None else slope)
+        return _Boundaries(values.detach(), torch.stack(slopes)), self.search.goal.reached(outputs)
+
+    def seen_again(self, seen: _Boundaries, x: Tensor, moved: Tensor) -> _Boundaries:
+        """`seen`, looked at again from where `moved` samples are now."""
+        if not bool(moved.any()):
+            return seen
+        where = moved.nonzero()[:, 0]
+        few, _ = self.take(where).boundaries(x[where])
+        seen.margins[:, where], seen.slopes[:, where] = few.margins, few.slopes
+        return seen
+
+
+def _nearest_boundary(known: _Boundaries, norm: str) -> tuple[Tensor, Tensor]:
     """Margin (N,) and slope of the boundary that is nearest: |margin| over the slope's dual norm (equation 6)."""
+    margins, slopes = known.margins, known.slopes.nan_to_num(0.0, 0.0, 0.0)
+    if len(margins) == 1:
+        return margins[0], slopes[0]
     # Divided by the largest value first: tiny slopes of confident samples must not underflow when squared.
     largest = slopes.flatten(2).abs().amax(2).clamp(min=1e-30)
     unit = (slopes / largest.reshape(*largest.shape, 1, 1, 1)).flatten(2)
