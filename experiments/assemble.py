@@ -25,6 +25,7 @@ from advgen.core.targets import ModuleTarget
 from advgen.core.types import Attack, Budget, Defended, Detector, Purifier, Slice, Target
 from advgen.experiments import clip_target, latent_parts
 from advgen.experiments.data._load import load as load_data
+from advgen.experiments.matcher_target import gallery_of
 from advgen.experiments.named_targets import named
 from advgen.experiments.study import DETECTOR_ARGS
 from advgen.experiments.trained import PREFIX, checkpoint_of
@@ -199,8 +200,12 @@ class Assembly:
         """The wanted classes of a targeted goal; None for the others."""
         if cell.goal.name not in ("targeted", "impersonate"):
             return None
-        asked = cell.surrogate if cell.knowledge == "transfer" and cell.surrogate is not None else cell.target
-        return wanted_of(cell, sample, at, classes, lambda: self.target(asked, cell.data)[0])
+        return wanted_of(cell, sample, at, classes, lambda: self._asked(cell)[0])
+
+    def _asked(self, cell: Cell) -> tuple[ModuleTarget, Card]:
+        """The network that the attack of a cell is made on."""
+        surrogate = cell.surrogate if cell.knowledge == "transfer" else None
+        return self.target(surrogate or cell.target, cell.data)
 
     def plugin(self, kind: str, part: Part, cell: Cell, **given: Any) -> Any:
         """A plug-in built from a part, its needs filled."""
@@ -320,6 +325,8 @@ class Assembly:
             return self.clip(built.clip)
         if need == "directions":
             return latent_parts.directions(built.along, self.generator(self._generator_ref(built.weights, cell.data)))
+        if need == "gallery":
+            return gallery_of(*self._asked(cell)).to(self.device)
         if need == "inverter":
             return self._inverter(built, cell.data)
         if need in ("classifier", "target"):

@@ -21,6 +21,7 @@ from advgen.core import registry
 from advgen.core.errors import BadArgument
 from advgen.core.images import to_float
 from advgen.core.specs import GIVEN, Card, DataSpec, Part
+from advgen.core.targets import ModuleTarget
 from advgen.core.types import Slice
 from advgen.zoo import load as zoo
 
@@ -129,6 +130,20 @@ def enrol(
         tuple(gallery.images_u8[rows[p]] for p in persons),
         tuple(tuple(gallery.ids[k] for k in rows[p]) for p in persons),
     )
+
+
+def gallery_of(target: ModuleTarget, card: Card) -> Tensor:
+    """(K, C, H, W) in [0, 1], the first enrolled picture of every class of a target.
+
+    Raises:
+        BadArgument: a target without a gallery.
+    """
+    if not isinstance(target.network, OverGallery):
+        raise BadArgument(
+            f"the attack goes towards a picture of another class, and {card.name} has none; it needs a face matcher, "
+            "matcher:NAME."
+        )
+    return to_float(torch.stack([images[0] for images in target.network.enrolled.images_u8]))
 
 
 def _other_pictures(data: DataSpec) -> DataSpec:

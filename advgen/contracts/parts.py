@@ -196,6 +196,12 @@ def samples_of(generator: LinearGenerator) -> Tensor:
     return generator.synthesis(generator.mapping(z)).clamp(0.0, 1.0)
 
 
+def gallery(generator: LinearGenerator) -> Tensor:
+    """(4, C, H, W), a picture for each class of the toys, as the generator makes them."""
+    z = torch.randn((4, generator.z_dim), generator=torch.Generator().manual_seed(8))
+    return generator.synthesis(generator.mapping(z)).clamp(0.0, 1.0)
+
+
 def for_needs(budget: Budget) -> Mapping[str, Any]:
     """A toy for each name that a plug-in may put into `needs`."""
     generator, purifier = LinearGenerator(), Smooth()
@@ -210,6 +216,7 @@ def for_needs(budget: Budget) -> Mapping[str, Any]:
         "generator": generator,
         "inverter": LeastSquares(generator),
         "directions": torch.eye(generator.w_dim),
+        "gallery": gallery(generator),
         "fakes": samples_of(generator),
         "text_encoder": encoder,
         "image_text_encoder": encoder,

@@ -1,8 +1,8 @@
 """The best of so many draws around an inversion: what chance does with the queries that an attack spends.
 
-Draws are offsets of w or w+ in random directions, of lengths evenly up to the ball's radius, or up to `spread` where the
-budget is a learned distance; the inversion itself is the first. No gradient: a latent attack that does not beat it
-found nothing that luck would not have.
+Draws are offsets of w or w+ in random directions, of lengths evenly up to the radius of the ball, or up to `spread`
+where the budget is a learned distance; the inversion itself is the first. No gradient: a latent attack that does not
+beat it found nothing that luck would not have.
 
 After best-of-N sampling as a baseline of latent edits; the ball of Song et al. 2018, arXiv 1805.07894.
 """
@@ -32,6 +32,7 @@ class BestOf:
     trial: ClassVar = {"draws": 40}
     waives: ClassVar = {
         "a_raising_target_is_not_silenced": "the image that makes the toy raise is one that no generator makes",
+        "unbounded_always_wins": "under a learned distance it draws no farther than its spread",
     }
 
     budget: Budget
