@@ -67,13 +67,18 @@ def generator_name(given: Any, data: DataSpec, side: int) -> str:
     """
     if given is not None:
         return str(given)
-    for name, card in _cards("generator"):
-        if card.args.get("data") == data.name and card.args.get("size") == side:
-            return name
+    for name in generators(data, side):
+        return name
     raise MissingFile(
         f"no generator is shipped for {data.name} at {side} pixels; train one with `advgen train stylegan2 --arg "
         f"data={data.name} --arg size={side}` and name it with weights=PATH."
     )
+
+
+def generators(data: DataSpec, side: int) -> list[str]:
+    """The shipped generators of a data set at this size."""
+    cards = _cards("generator")
+    return [name for name, card in cards if card.args.get("data") == data.name and card.args.get("size") == side]
 
 
 def generator(name: str, device: torch.device) -> nn.Module:

@@ -12,7 +12,7 @@ from advgen.experiments import store_readings
 from advgen.experiments.checks import Checked, run_checks
 from advgen.experiments.claims import Verdict, is_post_hoc
 from advgen.experiments.columns import COLUMNS
-from advgen.experiments.evidence import Calibration, CheckWarning, Count, Evidence, Nets
+from advgen.experiments.evidence import Audit, Calibration, CheckWarning, Count, Evidence, Generators, Nets
 from advgen.experiments.store import Store, cell_columns
 from advgen.experiments.study import written
 from advgen.experiments.verdicts import Read, decide
@@ -62,6 +62,8 @@ def evidence_of(store: Store, rows: pd.DataFrame, verdicts: list[Verdict]) -> Ev
         calibrations=_calibrations(cells),
         nets=_nets(cells),
         stand_ins=[f"{new} for {old}" for old, new in sorted(store.stand_ins().items())],
+        generators=_generators(cells, probes),
+        leak_audits=_leak_audits(cells, probes),
         certified=_certified(cells, probes),
         verdicts=verdicts,
     )
@@ -164,6 +166,31 @@ def _calibrations(cells: Cells) -> list[Calibration] | None:
 
 def _nets(cells: Cells) -> dict[str, Nets] | None:
     found = {key: Nets(m["attack_net"], m["judge_net"]) for key, (_, m) in cells.items() if m.get("attack_net")}
+    return found or None
+
+
+def _generators(cells: Cells, probes: Mapping[str, Any]) -> dict[str, Generators] | None:
+    """What each detector of generated images learned from, and what it is tested on: controls, and attacked images."""
+    found: dict[str, Generators] = {}
+    for cell, _ in cells.values():
+        maker = probes.get("makers", {}).get(f"{cell.data}|{cell.attack}")
+        for part in cell.defense:
+            told = probes.get("fakes", {}).get(f"{cell.data}|{part}")
+            if told is not None:
+                before = found.get(str(part), Generators(frozenset(), frozenset()))
+                tested = before.tested | set(told["tested"]) | ({maker} if maker else set())
+                found[str(part)] = Generators(before.trained | set(told["trained"]), tested)
+    return found or None
+
+
+def _leak_audits(cells: Cells, probes: Mapping[str, Any]) -> dict[str, Audit] | None:
+    found = {}
+    for cell, _ in cells.values():
+        for part in cell.defense:
+            told = probes.get("fakes", {}).get(f"{cell.data}|{part}")
+            if told is not None:
+                area = told["leaks"]["together"]
+                found[f"{cell.data.name}, as {part} learns them"] = Audit(area["value"], area["low"], area["high"])
     return found or None
 
 

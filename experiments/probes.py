@@ -12,6 +12,7 @@ from advgen.core.images import to_float
 from advgen.core.rng import SampleRng
 from advgen.core.specs import GIVEN, Cell, DataSpec, Part
 from advgen.core.types import Defended, Slice
+from advgen.experiments import fakes
 from advgen.experiments.assemble import Assembly
 from advgen.experiments.data._load import overlap
 from advgen.experiments.judge import logits_of
@@ -25,7 +26,8 @@ CERTIFIED_COUNT = 256  # bounds are computed for at most so many images
 
 def probe(cells: Sequence[Cell], assembly: Assembly, known: dict[str, Any]) -> dict[str, Any]:
     """What is new in these cells, added to what is known already (a JSON value)."""
-    found = {part: dict(known.get(part, {})) for part in ("targets", "pipelines", "data", "certified")}
+    kinds = ("targets", "pipelines", "data", "certified", "fakes", "makers")
+    found = {part: dict(known.get(part, {})) for part in kinds}
     for cell in cells:
         name = f"{cell.data}|{cell.target}"
         if name not in found["targets"]:
@@ -36,6 +38,13 @@ def probe(cells: Sequence[Cell], assembly: Assembly, known: dict[str, Any]) -> d
             found["pipelines"][pipeline] = _asked(_pipeline, cell, assembly)
         if str(cell.data) not in found["data"]:
             found["data"][str(cell.data)] = _data(cell.data, assembly)
+        for part in filter(fakes.learns_fakes, cell.defense):
+            if f"{cell.data}|{part}" not in found["fakes"]:
+                found["fakes"][f"{cell.data}|{part}"] = fakes.audited(part, cell, assembly)
+        if cell.attack is not None and f"{cell.data}|{cell.attack}" not in found["makers"]:
+            maker = fakes.generator_of(cell.attack, cell, assembly)
+            if maker is not None:
+                found["makers"][f"{cell.data}|{cell.attack}"] = maker
         if cell.budget is not None and cell.budget.name == "Linf" and not cell.defense:
             bound = f"{name}|{cell.budget.radius}"
             if bound not in found["certified"]:

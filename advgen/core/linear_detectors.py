@@ -2,7 +2,7 @@
 
 Ridge regression on -1 (real) and 1 (generated). Features are standardised over both sets. The strength of the penalty
 is the one with the smallest leave-one-out error, which ridge regression tells without fitting again: no image is set
-aside (Golub, Heath & Wahba 1979, "Generalized Cross-Validation", Technometrics 21:215, equation 1.2).
+aside (Golub, Heath & Wahba 1979, Technometrics 21:215).
 """
 
 from collections.abc import Callable

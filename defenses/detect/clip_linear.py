@@ -3,8 +3,7 @@
 The network was trained for something else, so its features are not tuned to one generator's traces; that is the
 paper's case for generalising to unseen ones. Here as there it holds for a large CLIP: the shipped one stands in for it.
 
-Ojha et al. 2023, "Towards Universal Fake Image Detectors that Generalize Across Generative Models", arXiv 2302.10174,
-section 4.2.
+Ojha et al. 2023, "Towards Universal Fake Image Detectors that Generalize Across Generative Models", arXiv 2302.10174.
 """
 
 from dataclasses import dataclass, field

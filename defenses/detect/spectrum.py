@@ -4,8 +4,8 @@ Upsampling leaves traces at fixed frequencies. `dct` looks at every coefficient 
 mean power of each ring of frequencies, a handful of numbers. It learns from clean training images and from samples of
 one generator, and what it knows of other generators is to be measured, not hoped for.
 
-Frank et al. 2020, "Leveraging Frequency Analysis for Deep Fake Image Recognition", arXiv 2003.08685, section 4.2;
-Durall et al. 2020, "Watch your Up-Convolution", arXiv 2003.01826, section 3.
+Frank et al. 2020, "Leveraging Frequency Analysis for Deep Fake Image Recognition", arXiv 2003.08685;
+Durall et al. 2020, "Watch your Up-Convolution", arXiv 2003.01826.
 """
 
 import math

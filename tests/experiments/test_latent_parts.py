@@ -29,7 +29,7 @@ def test_the_shipped_generator_of_the_data_is_taken_and_the_encoder_that_belongs
 
 def test_a_text_attack_names_its_clip_and_says_that_it_stands_in():
     assembly = Assembly(choose("cpu"))
-    found = assembly._hashes_of_needs(cell("latent/text", prompt="red hair").attack)
+    found = assembly._hashes_of_needs("attacks", cell("latent/text", prompt="red hair").attack)
     assert found["attack:clip"]
     assert assembly.stand_ins["published CLIP"] == "clip_avatars_64"
 
