@@ -5,6 +5,7 @@ pipeline, a random one, a network that torch.fx cannot trace) keeps the parts th
 """
 
 import copy
+import warnings
 from typing import Literal, final
 
 import torch
@@ -27,7 +28,7 @@ def prepare(target: Target, fast: Fast, *, compiled: bool = False) -> Target:
     network = folded(target.network)
     network = network.to(memory_format=torch.channels_last).requires_grad_(False)
     if fast == "bfloat16":
-        network = network.to(torch.bfloat16)
+        network = _in_bfloat16(network)
     reader = _Reader(network, torch.bfloat16 if fast == "bfloat16" else torch.float32)
     return ModuleTarget(
         torch.compile(reader) if compiled else reader,  # type: ignore[arg-type]
@@ -42,13 +43,19 @@ def prepare(target: Target, fast: Fast, *, compiled: bool = False) -> Target:
 def folded(network: nn.Module) -> nn.Module:
     """A copy in eval mode in which each BatchNorm that follows a convolution is part of it, and ReLUs are in place.
 
-    A network whose forward cannot be traced is copied as it is: what is returned computes the same in any case.
+    A network whose forward cannot be traced is copied as it is, and said to be: what is returned computes the same in
+    any case, only slower.
     """
     plain = copy.deepcopy(network).eval()
     try:
         traced = fx.symbolic_trace(plain)
-    except Exception:
+    except Exception as error:
         # Control flow that hangs on values: the many reasons that tracing may fail for are not worth telling apart.
+        warnings.warn(
+            f"{type(network).__name__} cannot be traced ({type(error).__name__}), so that its BatchNorm is not folded "
+            "into convolutions; the search goes through it as it is.",
+            stacklevel=2,
+        )
         return plain
     modules = dict(traced.named_modules())
     for node in list(traced.graph.nodes):
@@ -65,6 +72,34 @@ def folded(network: nn.Module) -> nn.Module:
     traced.delete_all_unused_submodules()
     traced.recompile()
     return traced
+
+
+def _in_bfloat16(network: nn.Module) -> nn.Module:
+    """All but a last linear layer in bfloat16: logits of 8 bits would hide what a search gains in small steps."""
+    name = _last_linear(network)
+    layer = copy.deepcopy(network.get_submodule(name)) if name else None
+    network = network.to(torch.bfloat16)
+    if layer is not None:
+        network.set_submodule(name, nn.Sequential(_Float32(), layer))
+    return network
+
+
+def _last_linear(network: nn.Module) -> str:
+    """The name of the linear layer that gives the logits of a traced network, or nothing."""
+    if not isinstance(network, fx.GraphModule):
+        return ""
+    (output,) = (n for n in network.graph.nodes if n.op == "output")
+    last = output.args[0]
+    if not isinstance(last, fx.Node) or last.op != "call_module":
+        return ""
+    name = str(last.target)
+    return name if isinstance(network.get_submodule(name), nn.Linear) else ""
+
+
+@final
+class _Float32(nn.Module):
+    def forward(self, features: Tensor) -> Tensor:
+        return features.to(torch.float32)
 
 
 @final

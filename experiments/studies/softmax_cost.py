@@ -15,7 +15,7 @@ FULL, HIERARCHICAL = "full softmax", "hierarchical softmax"
 NOISE = (2, 5, 20)
 TEXTS = {
     "excerpt": {"text": "excerpt", "tokens": 60_000},
-    "Wikipedia": {"text": "wikipedia/enwiki_2018_p12-p30302_every3rd.txt.xz", "tokens": 120_000},
+    "Wikipedia": {"text": "wikipedia/enwiki_2018_p12-p30302_every3rd.txt.xz", "tokens": 800_000},
 }
 
 

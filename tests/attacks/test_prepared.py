@@ -57,9 +57,17 @@ def test_batch_norm_is_folded_away_and_nothing_else_changes():
     torch.testing.assert_close(fold(IMAGES), raw.eval()(IMAGES), rtol=1e-4, atol=1e-5)
 
 
-def test_what_cannot_be_traced_is_used_as_it_is():
+def test_what_cannot_be_traced_is_used_as_it_is_and_said():
     raw = network(Unclear())
-    torch.testing.assert_close(folded(raw)(IMAGES), raw.eval()(IMAGES))
+    with pytest.warns(UserWarning, match="Sequential cannot be traced"):
+        fold = folded(raw)
+    torch.testing.assert_close(fold(IMAGES), raw.eval()(IMAGES))
+
+
+def test_logits_of_a_bfloat16_search_are_finer_than_bfloat16():
+    """Eight bits of a logit would hide what small steps gain."""
+    logits = prepare(target(), "bfloat16")(IMAGES).logits
+    assert not torch.equal(logits, logits.to(torch.bfloat16).float())
 
 
 @pytest.mark.parametrize(("fast", "atol"), [("float32", 1e-5), ("bfloat16", 0.1)])
