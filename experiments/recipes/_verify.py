@@ -58,13 +58,23 @@ def threshold(pairs: Pairs, far: float) -> float:
     Raises:
         BadArgument: too few such pairs for one false acceptance to be allowed.
     """
-    impostors = pairs.cosines[~pairs.genuine]
-    if len(impostors) * far < 1:
+    require_pairs(pairs, far, "the pictures")
+    return float(np.quantile(pairs.cosines[~pairs.genuine], 1 - far, method="higher"))
+
+
+def require_pairs(pairs: Pairs, far: float, what: str) -> None:
+    """Refuses pairs that say nothing of a rate.
+
+    Raises:
+        BadArgument: no pair of one person, or too few of two.
+    """
+    genuine = int(pairs.genuine.sum())
+    impostors = len(pairs.genuine) - genuine
+    if not genuine or impostors * far < 1:
         raise BadArgument(
-            f"{len(impostors)} pairs of two persons cannot calibrate {far:g} false acceptances; at least "
-            f"{int(np.ceil(1 / far))} pairs are needed: more persons, or more pictures of them."
+            f"{what} make {genuine} pairs of one person and {impostors} of two; for {far:.2g} false acceptances 1 and "
+            f"{int(np.ceil(1 / far))} are needed: more persons (20 give every split some), or more pictures of each."
         )
-    return float(np.quantile(impostors, 1 - far, method="higher"))
 
 
 def threshold_interval(pairs: Pairs, far: float, *, seed: int = 0) -> tuple[float, float]:

@@ -16,9 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from advgen.core import checkpoints
 from advgen.core.errors import BadArgument
-from advgen.core.files import sha256
 from advgen.core.meter import Meter
 from advgen.core.specs import Card, DataSpec, Scalar
 from advgen.core.types import Slice
@@ -41,17 +39,18 @@ class Matcher:
     data: str = "avatars"  # avatars; faces; or folder:PATH, a sub-folder for each person
     size: int = 64  # pixels, both sides
     architecture: Literal["face-cnn", "face-mixer"] = "face-cnn"
-    width: int = 24  # channels of the first stage, or of a patch
-    dimensions: int = 128  # of the sphere
+    border: int = 12  # pixels that the network cuts off on each side: hair and background
+    width: int = 24  # channels of the first layer, or of a patch
+    dimensions: int = 96  # of the sphere
     persons: int = 800  # of the avatars that train
     images: int = 12_000  # of them
     margin: Literal["arcface", "cosface"] = "arcface"
-    by: float = 0.3  # that the own angle (radians) or cosine must be ahead
+    by: float = 0.15  # that the own angle (radians) or cosine must be ahead
     scale: float = 24.0  # of cosines in the softmax, and of the target's logits
     far: float = 0.01  # pairs of two persons that may be taken for one
     augment: Literal["none", "flip", "light"] = "light"  # random changes that keep the person
     blur: float = 0.33  # share of the pictures that are blurred a little
-    epochs: int = 6
+    epochs: int = 8
     batch_size: int = 64
     learning_rate: float = 3e-3  # of AdamW, at its peak
     start: str | None = None  # a matcher whose weights training begins with: a name or file
@@ -63,11 +62,16 @@ class Matcher:
         persons, numbers = torch.unique(train.labels, return_inverse=True)
         if len(persons) < 2:
             raise BadArgument(f"{self.data} has {len(persons)} person to train on; a matcher needs two, a folder each.")
-        kwargs: dict[str, Scalar] = {"size": self.size, "width": self.width, "dimensions": self.dimensions}
+        for split in ("validation", "calibration", "test"):
+            pairs = _verify.paired(torch.zeros(len(parts[split].ids), 1), parts[split].labels)
+            _verify.require_pairs(pairs, self.far, f"the {len(parts[split].ids)} {split} pictures of {self.data}")
+        kwargs: dict[str, Scalar] = {
+            "size": self.size, "border": self.border, "width": self.width, "dimensions": self.dimensions
+        }  # fmt: skip
         described = Network(self.architecture, kwargs, (), (3, self.size, self.size), "sign")
         hashes: dict[str, Scalar] = {f"data.{split}": part.hash for split, part in parts.items()}
         if self.start is not None:
-            hashes["start.sha256"] = sha256(checkpoints.find(self.start))
+            hashes["start.sha256"] = zoo_load(self.start)[1].file_hash
 
         def loss(network: nn.Module, batch: tuple[Tensor, ...]) -> Tensor:
             images_u8, person = batch

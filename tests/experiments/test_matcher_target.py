@@ -20,7 +20,7 @@ from advgen.experiments.study import parse
 from advgen.zoo.load import Network
 from advgen.zoo.networks import build
 
-KWARGS = {"size": 32, "width": 4, "dimensions": 16}
+KWARGS = {"size": 32, "border": 4, "width": 6, "dimensions": 16}
 DATA = DataSpec("avatars", "test", 8, 32, (("identities", 10),))
 
 
