@@ -29,7 +29,7 @@ def command(kind: str | None, *, as_json: bool) -> None:
     elif not plugins:
         click.echo(f"There are no {kind}.", err=True)
     else:
-        headings = ["NAME", *(["ACCESS", "BUDGETS"] if kind == "attacks" else []), "SUMMARY"]
+        headings = ["NAME", *(["ACCESS", "COST", "BUDGETS", "PAPER"] if kind == "attacks" else []), "SUMMARY"]
         print_table(headings, [_row(p, len(headings)) for p in plugins])
 
 
@@ -58,4 +58,5 @@ def _row(plugin: Plugin, columns: int) -> list[str]:
     if columns == 2:
         return [plugin.name, plugin.summary]
     budgets = ", ".join(plugin.literals.get("budgets", ())) or "-"
-    return [plugin.name, str(plugin.literals.get("access", "-")), budgets, plugin.summary]
+    access, cost, paper = (str(plugin.literals.get(name, "-")) for name in ("access", "cost", "paper"))
+    return [plugin.name, access, cost, budgets, paper, plugin.summary]
