@@ -1,6 +1,7 @@
 """Attacks on a file, a folder or a data set from the shell: PNG files, a table, and a run like any other."""
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Callable, Sequence
@@ -10,8 +11,9 @@ from advgen.core import images as pictures
 from advgen.core import registry
 from advgen.core.device import choose
 from advgen.core.errors import BadArgument
-from advgen.core.files import write_atomically
-from advgen.core.specs import BudgetSpec, DataSpec, Part
+from advgen.core.files import sha256, write_atomically
+from advgen.core.provenance import Provenance, Source, SourceType
+from advgen.core.specs import BudgetSpec, Cell, DataSpec, Part
 from advgen.experiments.assemble import Assembly
 from advgen.experiments.finished import give
 from advgen.experiments.given import NAME, read_pictures
@@ -82,7 +84,7 @@ def attack_images(
         "attack",
     )
     store = run(study, Path(folder) / "run", assembly=assembly, tell=tell)
-    _export(store, Path(folder))
+    _export(store, Path(folder), None if _is_data_set(place) else Path(place))
     return store
 
 
@@ -102,8 +104,8 @@ def _entry(part: Part) -> dict[str, object]:
     return {"name": part.name, "args": dict(part.args)}
 
 
-def _export(store: Store, folder: Path) -> None:
-    """PNG files in a folder for each attack, and the table."""
+def _export(store: Store, folder: Path, place: Path | None) -> None:
+    """PNG files in a folder for each attack, and the table; `place` is where the originals lie, if they are files."""
     rows = store.rows()
     attacked = rows[rows["attack"] != ""]
     lines = [TABLE, *attacked[list(TABLE)].astype(object).where(attacked[list(TABLE)].notna(), "").to_numpy().tolist()]
@@ -115,11 +117,40 @@ def _export(store: Store, folder: Path) -> None:
         if cell.attack.args:
             words.append(json.dumps(dict(cell.attack.args)))
         name = "".join(c if c.isalnum() or c in "._-" else "_" for c in "-".join(words))
+        originals = {one.sample_id: one.png for one in store.images(meta["originals_key"])}
         for one in store.images(meta["attack_key"]):
             if one.png is not None:
                 inside = one.sample_id.split("/", 2)[-1]
                 path = folder / "images" / name / f"{Path(inside).with_suffix('')}.png"
-                pictures.save_png(pictures.from_png_bytes(one.png, channels=_channels(one.png)), path)
+                source = _source(one.sample_id, originals.get(one.sample_id), place)
+                image = pictures.from_png_bytes(one.png, channels=_channels(one.png))
+                pictures.save_png(image, path, provenance=_provenance(cell, source))
+
+
+def _source(sample_id: str, original: bytes | None, place: Path | None) -> Source:
+    """The file that an image was read from; of data sets, the original as this platform saves it."""
+    inside = sample_id.split("/", 2)[-1]
+    file = None if place is None else place / inside if place.is_dir() else place
+    if file is not None and file.is_file():
+        return Source(inside, sha256(file))
+    return Source(f"{sample_id}, as PNG", hashlib.sha256(original or b"").hexdigest())
+
+
+def _provenance(cell: Cell, source: Source) -> Provenance:
+    """Attacks that are given a generator make the whole picture; the others change pixels of the original."""
+    assert cell.attack is not None
+    generated = "generator" in registry.describe("attacks", cell.attack.name).literals.get("needs", ())
+    about = {
+        "target": str(cell.target),
+        "goal": str(cell.goal),
+        "budget": str(cell.budget or "none"),
+        "defense": [str(part) for part in cell.defense],
+        "knowledge": cell.knowledge,
+        "seed": cell.seed,
+        **dict(cell.attack.args),
+    }
+    kind: SourceType = "trainedAlgorithmicMedia" if generated else "algorithmicallyEnhanced"
+    return Provenance(kind, f"advgen attack {cell.attack.name}", about, (source,))
 
 
 def _channels(png: bytes) -> int:

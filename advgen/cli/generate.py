@@ -73,6 +73,7 @@ def command(
 
     from advgen.core.device import set_threads
     from advgen.core.errors import BadArgument
+    from advgen.core.provenance import Source
     from advgen.generators.stylegan2.load import load_stylegan2, located
     from advgen.generators.stylegan2.sample import save_images, seeds_of
 
@@ -100,7 +101,9 @@ def command(
     for note in loaded.info.notes:
         click.echo(f"note: {note}.", err=True)
     if sheet is None:
-        paths = save_images(loaded.generator, chosen, out, psi=psi, cutoff=cutoff, label=label, noise=noise)
+        paths = save_images(
+            loaded.generator, chosen, out, psi=psi, cutoff=cutoff, label=label, noise=noise, sources=(Source.of(file),)
+        )
         click.echo(f"images: {len(paths) - 1} in {out}")
         click.echo(f"sheet: {paths[-1]}")
         return
@@ -131,7 +134,9 @@ def _of_text(
     weights: str, text: str, seeds: Sequence[int], psi: float, given: Mapping[str, str | int | None], out: Path
 ) -> None:
     from advgen.cli._networks import clip_of, generator_of
+    from advgen.core.provenance import Source
     from advgen.editing.from_text import FromText, from_text, save
+    from advgen.generators.stylegan2.load import located
 
     calls = given["calls"]
     asked = FromText(
@@ -140,7 +145,7 @@ def _of_text(
     weights_of_clip = given["clip-weights"]
     clip = clip_of(str(given["clip"] or "clip_avatars_64"), None if weights_of_clip is None else str(weights_of_clip))
     made = from_text(asked, generator_of(weights), clip, seeds)
-    sheet = save(made, asked, seeds, out)
+    sheet = save(made, asked, seeds, out, sources=(Source.of(located(weights)),))
     first, last = float(made.first.mean()), float(made.score.mean())
     click.echo(f"images: {len(seeds)} in {out}, {made.calls} generator calls each")
     click.echo(f"cosine with the text, by the CLIP that chose: {last:.3f} (first samples {first:.3f})")

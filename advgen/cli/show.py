@@ -10,12 +10,14 @@ import click
 
 from advgen.cli._options import examples, json_option, print_json, print_pairs, printable
 from advgen.cli.list import as_dict
+from advgen.core import provenance
 from advgen.core.errors import BadFile, UnknownName
 from advgen.core.plugins import Plugin
 from advgen.core.registry import KINDS, describe, kind_singular, listing
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
+PACKETS = ("XML:com.adobe.xmp", "xmp")  # told as provenance
 HEADER_LIMIT = 100_000_000  # bytes; the format's own
 
 
@@ -164,7 +166,7 @@ def _picture(path: Path) -> dict[str, Any]:
                 "mode": picture.mode,
                 "bytes": path.stat().st_size,
             }
-            about = {f"metadata {k}": str(v)[:200] for k, v in picture.info.items()}
+            about = {f"metadata {k}": str(v)[:200] for k, v in picture.info.items() if k not in PACKETS}
             picture.load()
     except (UnidentifiedImageError, SyntaxError, ValueError) as error:
         raise BadFile(f"{str(path)!r} is not a picture that can be read.") from error
@@ -172,4 +174,15 @@ def _picture(path: Path) -> dict[str, Any]:
         raise BadFile(f"{str(path)!r} is too large to open: {error}") from error
     except OSError as error:
         raise BadFile(f"{str(path)!r} is truncated or damaged: {error}.") from error
-    return {**page, **about}
+    return {**page, **_made(path, str(page["format"])), **about}
+
+
+def _made(path: Path, kind: str) -> dict[str, str]:
+    """How a picture says that it was made; anybody may have written that."""
+    if kind != "PNG":
+        return {"provenance": "none: it is kept in PNG files"}
+    try:
+        found = provenance.read(path.read_bytes())
+    except BadFile as error:
+        return {"provenance": f"unreadable: {error}"}
+    return {"provenance": "none of this platform's"} if found is None else found.told()

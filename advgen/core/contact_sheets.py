@@ -15,6 +15,7 @@ from torch import Tensor
 
 from advgen.core.errors import BadArgument
 from advgen.core.files import write_atomically
+from advgen.core.provenance import Provenance, Source, SourceType, signed
 
 KEYWORD = "advgen"  # of the PNG's text chunk, which holds `facts` as JSON
 MAX_CELLS = 2500
@@ -35,6 +36,9 @@ class ContactSheet:
     footer: str = ""
     margins: bool = False  # the first row and column stand apart from the rest
     facts: Mapping[str, Any] | None = None  # for a machine to read
+    maker: str = "advgen contact sheet"
+    source_type: SourceType = "trainedAlgorithmicMedia"
+    sources: tuple[Source, ...] = ()
 
     def __post_init__(self) -> None:
         across = {len(row) for row in self.cells}
@@ -86,7 +90,7 @@ class ContactSheet:
         return sheet
 
     def save(self, path: str | Path) -> None:
-        """Writes a PNG, whole or not at all, with `facts` in its text chunk `advgen`.
+        """Writes a PNG, whole or not at all, with its provenance, and with `facts` in its text chunk `advgen`.
 
         Raises:
             UserError: the folder cannot be written or the disk is full.
@@ -94,7 +98,8 @@ class ContactSheet:
         info, buffer = PngInfo(), io.BytesIO()
         info.add_text(KEYWORD, json.dumps(self.facts or {}))
         self.picture().save(buffer, "PNG", pnginfo=info)
-        write_atomically(Path(path), buffer.getvalue())
+        made = Provenance(self.source_type, self.maker, self.facts or {}, self.sources)
+        write_atomically(Path(path), signed(buffer.getvalue(), made))
 
 
 def read_facts(path: str | Path) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from advgen.core.errors import BadArgument, BadFile, MissingFile
 from advgen.core.files import write_atomically
+from advgen.core.provenance import Provenance, signed
 
 MIN_SIDE = 8  # pixels; below it no network here has a feature map
 MAX_PIXELS = 64_000_000  # a 61-megapixel photograph passes, a decompression bomb does not
@@ -140,13 +141,16 @@ def from_png_bytes(data: bytes, *, channels: Literal[1, 3] = 3) -> Tensor:
     return decode(data, "the PNG", channels=channels)
 
 
-def save_png(image_u8: Tensor, path: str | Path) -> None:
-    """Writes a uint8 (C, H, W) image as a PNG, whole or not at all.
+def save_png(image_u8: Tensor, path: str | Path, *, provenance: Provenance | None = None) -> None:
+    """Writes a uint8 (C, H, W) image as a PNG, whole or not at all, with how it was made.
+
+    Without provenance only pictures that no maker made: real ones, and what a training shows of its course.
 
     Raises:
         UserError: the folder cannot be written or the disk is full.
     """
-    write_atomically(Path(path), png_bytes(image_u8))
+    data = png_bytes(image_u8)
+    write_atomically(Path(path), data if provenance is None else signed(data, provenance))
 
 
 def jpeg(images_u8: Tensor, quality: int) -> Tensor:

@@ -20,8 +20,9 @@ from torch import Tensor
 from advgen.core import images as pngs
 from advgen.core.contact_sheets import ContactSheet
 from advgen.core.errors import BadArgument
-from advgen.core.files import write_atomically
+from advgen.core.files import sha256, write_atomically
 from advgen.core.meter import Meter
+from advgen.core.provenance import Provenance, Source
 from advgen.core.types import Generator, ImageTextEncoder, Latents
 from advgen.editing import edits
 from advgen.editing.directions import Direction, save_direction
@@ -125,8 +126,19 @@ def edit_files(
     images = pngs.to_uint8(keep(pictures(generator, latents, made.shift, strength), everyone).cpu())
     seconds = (time.perf_counter() - begun) / len(names)
     rows = _rows(work, near, originals, images, strength, done, seconds)
+    about = {
+        "texts": list(work.edit.prompts),
+        "neutral": work.edit.neutral,
+        "method": work.edit.method,
+        "weights": work.inversion.weights,
+        "guide": work.guide,
+    }
+    sources = [Source(name, sha256(place / name if place.is_dir() else place)) for name in names]
     for i, name in enumerate(names):
-        pngs.save_png(images[i], out / "images" / png_of(name))
+        provenance = Provenance(
+            "trainedAlgorithmicMedia", "advgen edit", {**about, "strength": float(strength[i])}, (sources[i],)
+        )
+        pngs.save_png(images[i], out / "images" / png_of(name), provenance=provenance)
         _save_latents(
             out / "latents" / Path(png_of(name)).with_suffix(".safetensors"), latents, made.shift, strength, i
         )
@@ -135,7 +147,7 @@ def edit_files(
         save_direction(out / "direction.safetensors", Direction(made.shift, {**about, **made.about}), generator)
     _write_table(out / "table.csv", rows)
     sweep = [pngs.to_uint8(keep(pictures(generator, latents, made.shift, s), everyone).cpu()) for s in work.sweep]
-    _sheet(work, rows, pngs.to_uint8(originals.cpu()), images, sweep).save(out / "sheet.png")
+    _sheet(work, rows, sources, pngs.to_uint8(originals.cpu()), images, sweep).save(out / "sheet.png")
     told = {**asdict(work.edit), "strength": work.strength or "auto", "guide": work.guide, **made.about}
     write_atomically(out / "edit.json", (json.dumps(told, indent=2, ensure_ascii=False, default=str) + "\n").encode())
     return Edited(rows, refused)
@@ -251,7 +263,12 @@ def _write_table(path: Path, rows: Sequence[EditRow]) -> None:
 
 
 def _sheet(
-    work: EditWork, rows: Sequence[EditRow], before: Tensor, after: Tensor, sweep: Sequence[Tensor]
+    work: EditWork,
+    rows: Sequence[EditRow],
+    sources: Sequence[Source],
+    before: Tensor,
+    after: Tensor,
+    sweep: Sequence[Tensor],
 ) -> ContactSheet:
     """Inversion, edit, difference, then the strengths of the sweep; the first `SHOWN` images."""
     shown = range(min(SHOWN, len(rows)))
@@ -265,4 +282,6 @@ def _sheet(
         columns=("inverted", "edited", f"difference x{DIFFERENCE_GAIN}", *(f"at {s:g}" for s in work.sweep)),
         footer=f"{rows[0].text}; {work.edit.method}, {len(rows)} images",
         facts={"texts": list(work.edit.prompts), "method": work.edit.method, "guide": work.guide},
+        maker="advgen edit",
+        sources=tuple(sources[:SHOWN]),
     )

@@ -20,6 +20,7 @@ from advgen.core.errors import BadArgument, UnknownName
 from advgen.core.files import write_atomically
 from advgen.core.images import save_png, to_float, to_uint8
 from advgen.core.meter import Meter
+from advgen.core.provenance import Provenance, Source
 from advgen.core.types import Generator, ImageTextEncoder
 from advgen.editing.baselines import best_of
 from advgen.editing.latent import LatentOptimisation
@@ -84,8 +85,10 @@ def from_text(asked: FromText, generator: Generator, encoder: ImageTextEncoder, 
     return Made(w, images, first, seen, meter.generator_calls // max(len(seeds), 1))
 
 
-def save(made: Made, asked: FromText, seeds: Sequence[int], out: Path) -> Path:
+def save(made: Made, asked: FromText, seeds: Sequence[int], out: Path, *, sources: tuple[Source, ...] = ()) -> Path:
     """`OUT/SEED.png`, `OUT/latents.safetensors`, `OUT/table.csv` and a sheet, whose path is returned.
+
+    `sources` are the files that the generator came from, for the pictures' provenance.
 
     Raises:
         UserError: the folder cannot be written or the disk is full.
@@ -95,8 +98,10 @@ def save(made: Made, asked: FromText, seeds: Sequence[int], out: Path) -> Path:
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(("seed", "text", "method", "score_first", "score", "generator_calls"))
+    about = {"text": asked.text, "method": asked.method, "psi": asked.psi, "generator calls": made.calls}
     for i, seed in enumerate(seeds):
-        save_png(made.images_u8[i], out / f"seed{seed:04d}.png")
+        provenance = Provenance("trainedAlgorithmicMedia", "advgen generate --text", {**about, "seed": seed}, sources)
+        save_png(made.images_u8[i], out / f"seed{seed:04d}.png", provenance=provenance)
         writer.writerow((seed, asked.text, asked.method, float(made.first[i]), float(made.score[i]), made.calls))
     write_atomically(out / "table.csv", text.getvalue().encode())
     write_atomically(out / "latents.safetensors", serialised({"w": made.w.detach().cpu().contiguous().clone()}))
@@ -109,5 +114,7 @@ def save(made: Made, asked: FromText, seeds: Sequence[int], out: Path) -> Path:
         captions=[["" if k is None else f"seed {seeds[k]}  {made.score[k]:.3f}" for k in row] for row in rows],
         footer=f"{asked.text}; {asked.method}, {made.calls} generator calls a picture, cosine by the CLIP that chose",
         facts={"text": asked.text, "method": asked.method, "seeds": list(seeds)},
+        maker="advgen generate --text",
+        sources=sources,
     ).save(out / "sheet.png")
     return out / "sheet.png"

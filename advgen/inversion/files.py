@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from advgen.core import images as pictures
 from advgen.core.contact_sheets import ContactSheet
 from advgen.core.errors import BadArgument, RunFolder
-from advgen.core.files import write_atomically
+from advgen.core.files import sha256, write_atomically
 from advgen.core.latent_spaces import spread
 from advgen.core.meter import Meter
+from advgen.core.provenance import Provenance, Source
 from advgen.core.rng import SampleRng
 from advgen.core.types import Generator, Inverter
 from advgen.inversion.descent import Keep, Trace, identity_of
@@ -127,7 +128,8 @@ def invert_files(
         images = torch.stack([pictures.to_float(_image(work, files[name], channels)) for name in some])
         keep = Keep(out / "state" / f"{at:06d}.safetensors", work.keep_every)
         trace = Trace(tell=_following(tell, at, len(names)))
-        rows += _inverted(work, inverter, some, images, mask, unit, out, keep, trace)
+        sources = [Source(name, sha256(files[name])) for name in some]
+        rows += _inverted(work, inverter, sources, images, mask, unit, out, keep, trace)
         shutil.rmtree(keep.path.parent, ignore_errors=True)
         tell(Progress(at + len(some), len(names), None))
     _write_table(out / "table.csv", rows)
@@ -146,7 +148,7 @@ def png_of(name: str) -> str:
 def _inverted(
     work: Work,
     inverter: Inverter,
-    names: Sequence[str],
+    sources: Sequence[Source],
     images: Tensor,
     mask: Tensor | None,
     unit: float,
@@ -155,6 +157,7 @@ def _inverted(
     trace: Trace,
 ) -> list[Row]:
     """One batch, its files written."""
+    names = [source.name for source in sources]
     images = images.to(work.generator.mean_w)
     rng, meter = SampleRng.for_samples(work.seed, "invert", names), Meter()
     begun = time.perf_counter()
@@ -171,9 +174,11 @@ def _inverted(
     )
     latents = latents._replace(distance=found.distance)
     rows = []
+    about = {"weights": work.weights, "method": asdict(work.method), "net": work.net, "seed": work.seed}
     for i, name in enumerate(names):
         rows.append(_row(work, name, found, i, seconds))
-        pictures.save_png(pictures.to_uint8(made[i].cpu()), out / "images" / png_of(name))
+        provenance = Provenance("trainedAlgorithmicMedia", "advgen invert", about, (sources[i],))
+        pictures.save_png(pictures.to_uint8(made[i].cpu()), out / "images" / png_of(name), provenance=provenance)
         # Written last: an image is finished when its latents are there.
         save_latents(_latents_file(out, name), latents, i, {"weights": work.weights, "row": rows[-1]._asdict()})
     return rows
@@ -312,4 +317,7 @@ def _write_sheet(path: Path, work: Work, rows: Sequence[Row], files: dict[str, P
         columns=("image", "inverted", f"difference x{DIFFERENCE_GAIN}"),
         footer=f"{work.method.name}, {total}; PSNR and distance by net {work.net} at the left",
         facts={"weights": work.weights, "method": asdict(work.method), "net": work.net},
+        maker="advgen invert",
+        source_type="compositeWithTrainedAlgorithmicMedia",
+        sources=tuple(Source(row.image, sha256(files[row.image])) for row in ordered),
     ).save(path)

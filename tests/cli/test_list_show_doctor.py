@@ -17,6 +17,7 @@ from advgen.cli._options import printable, shortened, width
 from advgen.cli.main import advgen, main, summary_of
 from advgen.core import registry
 from advgen.core.errors import StrictFailure, UserError
+from advgen.core.provenance import Provenance, Source, signed
 
 COMMANDS = sorted(f for f in Path(shell.__file__).parent.glob("*.py") if not f.name.startswith(("_", "main")))
 HEAVY = {"torch", "torchvision", "numpy", "pydantic", "rich", "pandas", "pyarrow", "PIL"}
@@ -191,6 +192,29 @@ def test_the_page_of_a_picture_shows_its_size_and_metadata(tmp_path: Path, capsy
     assert "7 x 5" in shown
     assert "metadata made_by" in shown
     assert "\x1b" not in shown
+
+
+def test_the_page_of_a_made_picture_says_how_it_was_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.png"
+    made = Provenance("trainedAlgorithmicMedia", "advgen edit", {"text": "red\x1b[31m hair"}, (Source("me.png", "ab"),))
+    Image.new("RGB", (9, 9)).save(file)
+    file.write_bytes(signed(file.read_bytes(), made))
+    assert main(["show", str(file)]) == 0
+    shown = capsys.readouterr().out
+    assert "made by a trained generative model (trainedAlgorithmicMedia)" in shown
+    assert "me.png, SHA-256 ab" in shown
+    assert "\x1b" not in shown
+
+
+def test_a_damaged_provenance_is_told_beside_the_rest(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "a.png"
+    about = PngImagePlugin.PngInfo()
+    about.add_itxt("XML:com.adobe.xmp", "<x:xmpmeta")
+    Image.new("RGB", (9, 9)).save(file, pnginfo=about)
+    assert main(["show", str(file)]) == 0
+    shown = capsys.readouterr().out
+    assert "9 x 9" in shown
+    assert "unreadable: its XMP packet is no XML" in shown
 
 
 def test_the_page_of_a_checkpoint_shows_its_card(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from advgen.core.errors import BadArgument
 from advgen.core.images import grid, save_png, to_uint8
+from advgen.core.provenance import Provenance, Source
 from advgen.core.rng import SampleRng
 from advgen.generators.stylegan2.generator import StyleGAN2Generator
 
@@ -70,8 +71,11 @@ def save_images(
     cutoff: int | None = None,
     label: int | None = None,
     noise: str = "const",
+    sources: tuple[Source, ...] = (),
 ) -> list[Path]:
     """Writes `seed0000.png`, ... and `grid.png` with all of them; returns their paths, the grid last.
+
+    `sources` are the files that the generator came from, for the pictures' provenance.
 
     Raises:
         BadArgument: no PNG here holds the generator's channels; see also `images_of`.
@@ -79,12 +83,17 @@ def save_images(
     if generator.config.channels not in (1, 3):
         raise BadArgument(f"images of {generator.config.channels} channels cannot be saved; grey or RGB is expected.")
     made, paths = [], []
+    about = {"psi": psi, "cutoff": cutoff, "class": label, "noise": noise}
+
+    def provenance(**shown: object) -> Provenance:
+        return Provenance("trainedAlgorithmicMedia", "advgen generate", {**about, **shown}, sources)
+
     for seed, image in zip(seeds, images_of(generator, seeds, psi=psi, cutoff=cutoff, label=label, noise=noise)):
         paths.append(out / f"seed{seed:04d}.png")
-        save_png(image, paths[-1])
+        save_png(image, paths[-1], provenance=provenance(seed=seed))
         made.append(image)
     paths.append(out / "grid.png")
-    save_png(grid(made), paths[-1])
+    save_png(grid(made), paths[-1], provenance=provenance(seeds=list(seeds)))
     return paths
 
 
