@@ -8,6 +8,7 @@ Chen et al. 2020, "HopSkipJumpAttack: A Query-Efficient Decision-Based Attack", 
 40 steps, 100 sqrt(t) probes up to 10,000, gamma 1 and a first probe of 0.1 are those of the authors' code.
 """
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
@@ -23,6 +24,7 @@ from advgen.core.types import AttackResult, Budget, Goal, Target
 
 FIRST_PROBE = 0.1  # length of the first probes, before a distance is known
 HALVINGS = 12  # of a hop that does not fool
+BEYOND = (1.0, 1.02, 1.1)  # times a change that fools in float, offered as bytes
 
 
 @final
@@ -44,6 +46,7 @@ class HopSkipJump:
     probes: int = 100  # random directions of the first hop; hop t has sqrt(t) times as many
     most_probes: int = 10000  # of a hop
     tries: int = 100  # random images, to begin with
+    queries: int | None = None  # a hop that may take a sample beyond so many is not begun; None = no limit
 
     def __post_init__(self) -> None:
         if self.budget is not None and self.budget.name not in self.budgets:
@@ -53,6 +56,9 @@ class HopSkipJump:
                 "steps, probes, most_probes and tries of blackbox/hopskipjump must be 1 or more, "
                 f"got {self.steps}, {self.probes}, {self.most_probes} and {self.tries}."
             )
+
+        if self.queries is not None and self.queries < 1:
+            raise BadArgument(f"queries of blackbox/hopskipjump must be 1 or more, got {self.queries}.")
 
     def run(self, target: Target, images: Tensor, goal: Goal, *, rng: SampleRng, meter: Meter) -> AttackResult:
         if goal.wanted is not None:
@@ -64,33 +70,41 @@ class HopSkipJump:
         problem = Problem(Counted(target, meter), Pixels(), free_ball(norm), goal, images, rng, meter)
         best = Nearest(images, problem.budget.distance)
         if not len(images):
-            return AttackResult(best.images)
+            return AttackResult(best.images, {"queries": torch.zeros(0, dtype=torch.int64)})
         everyone = torch.arange(len(images), device=images.device)
         best.offer(everyone, images, _fools(problem, images))
-        x, begun = self._begin(problem)
+        x, begun, asked = self._begin(problem)
+        asked += 1
         active = (begun & (best.distance > 0)).nonzero()[:, 0]
         problem, x = problem.take(active), x[active]
         dimensions = images[0].numel()
         # How close to the boundary a bisection ends, as a share of the way (section 3.3).
         theta = 1 / dimensions**1.5 if norm == "L2" else 1 / dimensions**2
+        # A sample's own count does not depend on how long the others of its batch take.
+        most = math.ceil(math.log2(1 / theta)) + 1 + HALVINGS + len(BEYOND)
+        if len(active):
+            x = self._to_boundary(problem, active, x, theta, norm, best, asked)
 
         for t in range(1, self.steps + 1):
+            probes = min(int(self.probes * t**0.5), self.most_probes)
+            if self.queries is not None:
+                stay = (asked[active] + probes + most <= self.queries).nonzero()[:, 0]
+                active, problem, x = active[stay], problem.take(stay), x[stay]
             if not len(active):
                 break
-            x = self._to_boundary(problem, x, theta, norm)
-            self._keep(problem, active, x, best)
             distance = problem.budget.distance(x, problem.originals)
             factor = dimensions**0.5 if norm == "L2" else dimensions
             length = torch.full_like(distance, FIRST_PROBE) if t == 1 else factor * theta * distance
-            direction = self._direction(problem, x, length, min(int(self.probes * t**0.5), self.most_probes), norm)
-            x = self._hop(problem, x, direction, distance / t**0.5)
-        if len(active):
-            self._keep(problem, active, self._to_boundary(problem, x, theta, norm), best)
-        return AttackResult(best.images)
+            direction = self._direction(problem, x, length, probes, norm)
+            asked[active] += probes
+            x = self._hop(problem, active, x, direction, distance / t**0.5, asked)
+            x = self._to_boundary(problem, active, x, theta, norm, best, asked)
+        return AttackResult(best.images, {"queries": asked})
 
-    def _begin(self, problem: Problem) -> tuple[Tensor, Tensor]:
-        """A random image that fools for each sample (N, C, H, W), and who has one (N,)."""
+    def _begin(self, problem: Problem) -> tuple[Tensor, Tensor, Tensor]:
+        """A random image that fools for each sample (N, C, H, W), who has one (N,), and queries spent (N,)."""
         x = problem.originals.clone()
+        asked = torch.zeros(len(x), dtype=torch.int64, device=x.device)
         begun = torch.zeros(len(x), dtype=torch.bool, device=x.device)
         for _ in range(self.tries):
             if bool(begun.all()):
@@ -99,11 +113,17 @@ class HopSkipJump:
             few = problem.take(waiting)
             drawn = few.rng.uniform(x.shape[1:]).to(x)
             fools = _fools(few, drawn)
+            asked[waiting] += 1
             x[waiting[fools]], begun[waiting[fools]] = drawn[fools], True
-        return x, begun
+        return x, begun, asked
 
-    def _to_boundary(self, problem: Problem, x: Tensor, theta: float, norm: str) -> Tensor:
-        """Between original and x, the nearest point found that fools: a line in L2, ever smaller balls in Linf."""
+    def _to_boundary(
+        self, problem: Problem, active: Tensor, x: Tensor, theta: float, norm: str, best: Nearest, asked: Tensor
+    ) -> Tensor:
+        """Between original and x, the nearest point found that fools: a line in L2, ever smaller balls in Linf.
+
+        It is offered to `best`.
+        """
         origin = problem.originals
         high = torch.ones(len(x), device=x.device)
         limit = torch.full_like(high, theta)
@@ -117,9 +137,13 @@ class HopSkipJump:
                 break  # as fine as floats go
             fools = _fools(problem, _blended(origin, x, middle, norm))
             unsettled = (high - low) > limit
+            asked[active] += unsettled
             high = torch.where(fools & unsettled, middle, high)
             low = torch.where(~fools & unsettled, middle, low)
-        return _blended(origin, x, high, norm)
+        x = _blended(origin, x, high, norm)
+        self._keep(problem, active, x, best)
+        asked[active] += len(BEYOND)
+        return x
 
     def _direction(self, problem: Problem, x: Tensor, length: Tensor, count: int, norm: str) -> Tensor:
         """The boundary's normal (N, C, H, W), from which of `count` probes fool (equation 12, mean taken off)."""
@@ -140,12 +164,15 @@ class HopSkipJump:
             return slope.sign()
         return slope / slope.flatten(1).norm(dim=1).clamp(min=1e-12).reshape(-1, 1, 1, 1)
 
-    def _hop(self, problem: Problem, x: Tensor, direction: Tensor, length: Tensor) -> Tensor:
+    def _hop(
+        self, problem: Problem, active: Tensor, x: Tensor, direction: Tensor, length: Tensor, asked: Tensor
+    ) -> Tensor:
         """As far along the direction as still fools, halving from `length`; where nothing does, no hop."""
         hopped, landed = x.clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
         for _ in range(HALVINGS):
             candidate = (x + length.reshape(-1, 1, 1, 1) * direction).clamp(0.0, 1.0)
             fools = _fools(problem, candidate) & ~landed
+            asked[active] += ~landed
             hopped = torch.where(fools.reshape(-1, 1, 1, 1), candidate, hopped)
             landed |= fools
             if bool(landed.all()):
@@ -155,7 +182,7 @@ class HopSkipJump:
 
     def _keep(self, problem: Problem, active: Tensor, x: Tensor, best: Nearest) -> None:
         """Offers the bytes of x, and of two points a little beyond the boundary: rounding may undo x itself."""
-        for beyond in (1.0, 1.02, 1.1):
+        for beyond in BEYOND:
             saved = on_bytes(problem.originals + beyond * (x - problem.originals), problem.originals)
             best.offer(active, saved, _fools(problem, saved))
 

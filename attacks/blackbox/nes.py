@@ -43,11 +43,14 @@ class NES:
     step_size: float = 0.01  # first sign step
     least_step: float = 0.001  # last sign step
     momentum: float = 0.9  # share of the last estimates that is kept
+    queries: int | None = None  # images shown to the target at most; None = what the steps need
     stop: Literal["never", "success"] = "never"  # whether a sample leaves once its saved bytes fool
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.pairs < 1:
             raise BadArgument(f"steps and pairs of blackbox/nes must be 1 or more, got {self.steps} and {self.pairs}.")
+        if self.queries is not None and self.queries < 1:
+            raise BadArgument(f"queries of blackbox/nes must be 1 or more, got {self.queries}.")
         if not (self.sigma > 0 and 0 < self.least_step <= self.step_size and 0 <= self.momentum < 1):
             raise BadArgument(
                 f"blackbox/nes needs sigma above 0, 0 < least_step <= step_size and momentum in [0, 1), "
@@ -63,14 +66,18 @@ class NES:
         slope, size = torch.zeros_like(x), torch.full_like(lowest, self.step_size)
         losses = torch.empty(len(images), 0, device=images.device)  # since the step was last halved
         leaves = self.stop == "success" and not target.stochastic
+        asked = torch.zeros(len(images), dtype=torch.int64, device=images.device)
+        # An estimate and the image that it leads to; what is left over at the end buys no step.
+        affordable = self.steps if self.queries is None else min(self.steps, (self.queries - 1) // (2 * self.pairs + 1))
 
-        for k in range(self.steps + 1):
+        for k in range(affordable + 1):
+            asked[active] += 1
             with torch.no_grad():
                 loss, reached = ask(problem, x, 1)
             loss = loss.nan_to_num(torch.inf, torch.inf, torch.inf)
             better = loss < lowest[active]
             found[active[better]], lowest[active[better]] = x[better], loss[better]
-            if k == self.steps:
+            if k == affordable:
                 break
             if leaves and bool(reached.any()):
                 gone = fools_on_bytes(problem, x, reached)
@@ -85,10 +92,11 @@ class NES:
                 flat = losses[:, -1] >= losses[:, 0]
                 size = torch.where(flat, (size / 2).clamp(min=self.least_step), size)
                 losses = torch.where(flat[:, None], torch.inf, losses)  # a new plateau has to last as long
+            asked[active] += 2 * self.pairs
             slope = self.momentum * slope + (1 - self.momentum) * self._estimated(problem, x)
             x = Sign(size).step(x, slope.clone(), k)
             x = problem.budget.project(x, problem.originals).clamp(0.0, 1.0)
-        return AttackResult(found)
+        return AttackResult(found, {"queries": asked})
 
     def _estimated(self, problem: Problem, x: Tensor) -> Tensor:
         """The loss's slope from differences (equation 2, antithetic)."""

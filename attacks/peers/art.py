@@ -106,8 +106,10 @@ class ART:
     options: str = ""  # its arguments, "max_iter=10, eps_step=2/255"
 
     def run(self, target: Target, images: Tensor, goal: Goal, *, rng: SampleRng, meter: Meter) -> AttackResult:
-        from art.attacks import evasion
-        from art.estimators.classification import PyTorchClassifier
+        # Its import draws from Python's global generator.
+        with borrowed_randomness(rng.global_seed(), images.device):
+            from art.attacks import evasion
+            from art.estimators.classification import PyTorchClassifier
 
         name = SHORT.get(self.method, self.method)
         if name not in METHODS:
