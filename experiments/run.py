@@ -17,6 +17,7 @@ from advgen.core.errors import BadArgument
 from advgen.core.specs import Cell
 from advgen.experiments import store_readings
 from advgen.experiments.assemble import Assembly
+from advgen.experiments.batching import measured_batch_size
 from advgen.experiments.cell import run_cell
 from advgen.experiments.claims import claims_hash
 from advgen.experiments.environment import environment
@@ -56,7 +57,7 @@ def run(
     workers: int = 1,
     executor: Executor | None = None,
     only: Callable[[Cell | Measurement], bool] | None = None,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int | None = BATCH_SIZE,
     assembly: Assembly | None = None,
     tell: Callable[[Progress], None] = lambda progress: None,
     say: Callable[[str], None] = lambda sentence: None,
@@ -64,14 +65,24 @@ def run(
     """Runs what is missing of a study and returns its store.
 
     With `workers` = 1 and no executor everything happens here; otherwise tasks go to worker processes, or to the
-    executor given (a Dask client's, say). An `assembly` holds what a caller already has in memory; it stays here.
-    `tell` hears of each cell, `say` of each choice that is made for the caller.
+    executor given (a Dask client's, say). An `assembly` holds what a caller already has in memory; it stays here. A
+    `batch_size` of None is measured, once: what a run began with is kept. `tell` hears of each cell, `say` of
+    each choice that is made for the caller.
 
     Raises:
         UserError: a name, file or argument of the study that cannot be used; what was finished before is kept.
     """
     where = choose(device) if assembly is None else Device(str(assembly.device), "given by the caller")
     store = Store(folder)
+    cells = [c for c in study.cells() if only is None or only(c)]
+    measurements = [m for m in study.every_measurement() if only is None or only(m)]
+    if not cells and not measurements:
+        raise BadArgument(f"the study {study.name!r} has no cell of that kind; leave --only out to see all.")
+    say(f"device {where}")
+    assembly = Assembly(where, say=say) if assembly is None else assembly
+    if batch_size is None:
+        known = store.read_json("plan.json")
+        batch_size = int(known["batch_size"]) if known else measured_batch_size(cells, assembly, say=say)
     threads = torch.get_num_threads() if workers <= 1 else max(1, torch.get_num_threads() // workers)
     store.begin(
         study,
@@ -79,12 +90,6 @@ def run(
         environment=environment(where),
         hash=claims_hash(study.question, study.claims, study.budgets()),
     )
-    say(f"device {where}")
-    assembly = Assembly(where, say=say) if assembly is None else assembly
-    cells = [c for c in study.cells() if only is None or only(c)]
-    measurements = [m for m in study.every_measurement() if only is None or only(m)]
-    if not cells and not measurements:
-        raise BadArgument(f"the study {study.name!r} has no cell of that kind; leave --only out to see all.")
     run_cells(cells, store, assembly, measurements=measurements, executor=executor, workers=workers, tell=tell, say=say)
     return store
 

@@ -15,7 +15,7 @@ from advgen.cli._options import device_option, examples, out_option, strict_opti
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Worker processes.")
 @click.option("--cluster", help="Dask: tcp://HOST:PORT of a scheduler, or `local`.")
 @click.option("--only", multiple=True, help="Only cells whose text contains this; may be repeated.")
-@click.option("--batch-size", type=click.IntRange(1), default=64, show_default=True, help="Images a batch.")
+@click.option("--batch-size", default="64", show_default=True, help="Images a batch; auto = measured once.")
 @strict_option
 def command(
     study: str,
@@ -24,7 +24,7 @@ def command(
     workers: int,
     cluster: str | None,
     only: tuple[str, ...],
-    batch_size: int,
+    batch_size: str,
     *,
     strict: bool,
 ) -> None:
@@ -36,10 +36,13 @@ def command(
     from advgen.cli._progress import following
     from advgen.cli._report import told
     from advgen.core.device import set_threads
+    from advgen.core.errors import BadArgument
     from advgen.experiments.cluster import executor_of
     from advgen.experiments.run import run
     from advgen.experiments.study import load
 
+    if batch_size != "auto" and not (batch_size.isdigit() and int(batch_size) > 0):
+        raise BadArgument(f"--batch-size must be a whole number from 1 or auto, got {batch_size!r}.")
     loaded = load(study)
     folder = out or Path("runs") / loaded.name
     set_threads()
@@ -51,7 +54,7 @@ def command(
             workers=workers,
             executor=executor,
             only=(lambda cell: all(word in str(cell) for word in only)) if only else None,
-            batch_size=batch_size,
+            batch_size=None if batch_size == "auto" else int(batch_size),
             tell=tell,
             say=lambda sentence: click.echo(sentence, err=True),
         )
