@@ -59,6 +59,8 @@ class Assembly:
         self._generators: dict[str, nn.Module] = {}
         self._clips: dict[str, Any] = {}
         self._metrics: dict[str, LPIPS] = {}
+        self._oracle: Any = None
+        self._kept: dict[Any, Any] = {}
         self._defended: dict[tuple[Any, ...], Defended] = {}
         self._calibrated: dict[tuple[Any, ...], list[float]] = {}
         self._given: dict[Part, Any] = {}
@@ -247,6 +249,20 @@ class Assembly:
         """Another than the judge's, where two are there."""
         judge = self.judge_net(data)
         return "embedded" if judge == "squeeze" and _has("embedded") else judge
+
+    def oracle(self) -> Any:
+        """What reads persons from portraits, for judges alone; nothing here hands it to an attack or a defense."""
+        if self._oracle is None:
+            from advgen.experiments.edits.oracle import Oracle
+
+            self._oracle = Oracle()
+        return self._oracle
+
+    def kept(self, at: Any, make: Callable[[], Any]) -> Any:
+        """What was made for this key before, or is made now."""
+        if at not in self._kept:
+            self._kept[at] = make()
+        return self._kept[at]
 
     def _tell(self, sentence: str) -> None:
         if sentence not in self._said:

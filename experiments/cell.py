@@ -16,6 +16,7 @@ from advgen.core.meter import Meter
 from advgen.core.rng import SampleRng
 from advgen.core.specs import Cell, Row
 from advgen.core.types import AttackResult, Defended, Slice
+from advgen.experiments import validity
 from advgen.experiments.assemble import Assembly, Joined
 from advgen.experiments.judge import judge, succeeds
 from advgen.experiments.knowledge import seen_by_attacker
@@ -156,6 +157,7 @@ def _judged(
         lpips=assembly.perceptual(net),
         lpips_net=net,
         cell_key=key,
+        validity=validity.judge_of(cell, sample, here, wanted, assembly),
     )
     same_pipeline = not cell.defense or cell.knowledge == "adaptive"
     for k, row in zip(whole, judged, strict=True):

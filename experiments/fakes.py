@@ -20,6 +20,7 @@ from advgen.core.specs import GIVEN, Cell, Part
 from advgen.core.types import Alarm, Slice
 from advgen.experiments import latent_parts
 from advgen.experiments.curves import auc
+from advgen.experiments.edits import inverting
 from advgen.experiments.judge import JPEG_QUALITY
 from advgen.experiments.leaks import leak_audit
 from advgen.experiments.stats import rate
@@ -87,16 +88,11 @@ def _controls(ref: str, sample: Slice, cell: Cell, assembly: Any) -> Iterator[tu
     except MissingFile:
         pass  # a generator without an encoder has no matched control, and the page shows none
     else:
-        yield "real, inverted and saved again", ref, _inverted(real, encoder, assembly.generator(ref), assembly.device)
+        again = inverting.inverted(real.to(assembly.device), assembly.generator(ref), encoder).cpu()
+        yield "real, inverted and saved again", ref, again
     for name in dict.fromkeys([ref, *latent_parts.generators(cell.data, int(real.shape[-1]))]):
         made = latent_parts.samples(assembly.generator(name), COUNT, cell.seed, purpose="fakes/held-out")
         yield f"samples of {name}" + (", its own" if name == ref else ""), name, to_uint8(made).cpu()
-
-
-@torch.no_grad()
-def _inverted(images_u8: Tensor, encoder: Any, generator: Any, device: torch.device) -> Tensor:
-    rows = [generator.synthesis(encoder(to_float(some.to(device)))) for some in images_u8.split(BATCH)]
-    return to_uint8(torch.cat(rows).clamp(0, 1)).cpu()
 
 
 @torch.no_grad()

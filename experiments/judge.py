@@ -48,11 +48,13 @@ def judge(
     lpips_net: str | None = None,
     cell_key: str = "",
     batch_size: int = 64,
+    validity: Callable[[Tensor], Sequence[str]] | None = None,
 ) -> list[Row]:
     """One row a sample, from the bytes (N, C, H, W) uint8 as they were saved.
 
     A random pipeline is judged `repeats` times with streams judge/0, judge/1, ...; a success then is a majority, and
-    the share stands beside it. `norm` and `radius` are the budget's name and number, for the column `inside`.
+    the share stands beside it. `norm` and `radius` are the budget's name and number, for the column `inside`;
+    `validity` says of saved images whether they are still what they were, for the column of that name.
     """
     device = next(iter(_parameters(defended)), torch.zeros(())).device
     asks = max(repeats, 1) if _random(defended) else 1
@@ -72,6 +74,7 @@ def judge(
     share = np.mean([v.reached for v in saved], axis=0)
     share_jpeg = np.mean([v.reached for v in compressed], axis=0)
     alarmed = bool(defended.alarms)
+    still = ["not_applicable"] * len(ids) if validity is None else list(validity(adversarial_u8.cpu()))
 
     rows = []
     for i, sample_id in enumerate(ids):
@@ -98,6 +101,7 @@ def judge(
                 lpips=None if perceptual is None else float(perceptual[i]),
                 lpips_net=None if perceptual is None else lpips_net,
                 inside=None if inside is None else bool(inside[i]),
+                validity=still[i],
             )
         )
     return rows

@@ -75,6 +75,13 @@ def measurement_key(measurement: Measurement, hashes: Mapping[str, str]) -> str:
     )
 
 
+def validity_key(cell: Cell, maker: str | None) -> str:
+    """What an oracle's errors hang on: data, target, goal, and how the generator that attacks inverts."""
+    args = {} if cell.attack is None else dict(cell.attack.args)
+    inverts = f"{maker} {args.get('inversion', '')} {args.get('inversion_steps', '')}".strip() if maker else ""
+    return f"{cell.data}|{cell.target}|{cell.goal}|{inverts}"
+
+
 def _surrogate(cell: Cell) -> set[str]:
     return {"surrogate"} if cell.knowledge == "transfer" else set()
 

@@ -12,10 +12,11 @@ from advgen.core.images import to_float
 from advgen.core.rng import SampleRng
 from advgen.core.specs import GIVEN, Cell, DataSpec, Part
 from advgen.core.types import Defended, Slice
-from advgen.experiments import fakes
+from advgen.experiments import fakes, validity
 from advgen.experiments.assemble import Assembly
 from advgen.experiments.data._load import overlap
 from advgen.experiments.judge import logits_of
+from advgen.experiments.keys import validity_key
 from advgen.experiments.study import written
 from advgen.metrics.certified import certified
 
@@ -26,7 +27,7 @@ CERTIFIED_COUNT = 256  # bounds are computed for at most so many images
 
 def probe(cells: Sequence[Cell], assembly: Assembly, known: dict[str, Any]) -> dict[str, Any]:
     """What is new in these cells, added to what is known already (a JSON value)."""
-    kinds = ("targets", "pipelines", "data", "certified", "fakes", "makers")
+    kinds = ("targets", "pipelines", "data", "certified", "fakes", "makers", "validity")
     found = {part: dict(known.get(part, {})) for part in kinds}
     for cell in cells:
         name = f"{cell.data}|{cell.target}"
@@ -45,6 +46,10 @@ def probe(cells: Sequence[Cell], assembly: Assembly, known: dict[str, Any]) -> d
             maker = fakes.generator_of(cell.attack, cell, assembly)
             if maker is not None:
                 found["makers"][f"{cell.data}|{cell.attack}"] = maker
+        maker = found["makers"].get(f"{cell.data}|{cell.attack}")
+        judged = validity_key(cell, maker)
+        if judged not in found["validity"] and validity.applies(cell, assembly.slice(cell.data)):
+            found["validity"][judged] = validity.errors(cell, maker, assembly)
         if cell.budget is not None and cell.budget.name == "Linf" and not cell.defense:
             bound = f"{name}|{cell.budget.radius}"
             if bound not in found["certified"]:

@@ -1,7 +1,7 @@
 """The page of a run: one file that needs no network, and the tables beside it.
 
-Order: question, claims, warnings; of attacks: matrix, numbers, curves, distances, detectors, real or generated,
-pictures; of measurements: tables, plots, pictures; then cost and environment.
+Order: question, claims, warnings; of attacks: matrix, numbers, validity, curves, distances, detectors, real or
+generated, pictures; of measurements: tables, plots, pictures; then cost and environment.
 """
 
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from advgen.core.errors import RunFolder, UserError
 from advgen.core.files import write_atomically
-from advgen.experiments.report import fakes, figures, made, measured, pictures, sections
+from advgen.experiments.report import fakes, figures, made, measured, pictures, sections, validity
 from advgen.experiments.report.latex import matrix_tex, measured_tex
 from advgen.experiments.report.markup import Markup, join, note, section, tag
 from advgen.experiments.report.run import RunView
@@ -22,6 +22,7 @@ FIRST: tuple[Part, ...] = (("claims", "Claims", sections.verdicts), ("warnings",
 ATTACKS: tuple[Part, ...] = (
     ("matrix", "Matrix", sections.matrix),
     ("table", "All numbers", sections.full_table),
+    ("validity", "Validity", validity.validity),
     ("curves", "Curves", figures.curves),
     ("distances", "Distances", figures.distances),
     ("detectors", "Detectors", figures.detectors),

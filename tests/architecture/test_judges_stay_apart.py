@@ -13,3 +13,19 @@ def test_nothing_that_makes_pictures_names_a_judge(root: Path) -> None:
     assert len(files) > 50
     wrong = [f"{file}: {name}" for file in files for name in JUDGES if name in file.read_text(encoding="utf-8")]
     assert wrong == []
+
+
+def test_no_study_attacks_or_transfers_from_the_oracle_of_validity(root: Path) -> None:
+    """A run refuses it too; here it is found before anything runs."""
+    for file in (root / "experiments/studies").glob("*.py"):
+        assert "judge_attributes" not in file.read_text(encoding="utf-8"), file
+
+
+def test_only_judging_asks_for_the_oracle(root: Path) -> None:
+    asking = {
+        file.relative_to(root).as_posix()
+        for folder in ("advgen", "attacks", "defenses", "experiments")
+        for file in (root / folder).rglob("*.py")
+        if ".oracle()" in file.read_text(encoding="utf-8")
+    }
+    assert asking == {"experiments/validity.py"}
