@@ -27,7 +27,8 @@ from advgen.experiments import clip_target, latent_parts
 from advgen.experiments.data._load import load as load_data
 from advgen.experiments.matcher_target import gallery_of
 from advgen.experiments.named_targets import named
-from advgen.experiments.study import DETECTOR_ARGS
+from advgen.experiments.remembered import Remembering
+from advgen.experiments.study import joined_args
 from advgen.experiments.trained import PREFIX, checkpoint_of
 from advgen.experiments.wanted import wanted_of
 from advgen.inversion.encoder import belonging
@@ -59,6 +60,7 @@ class Assembly:
         self._generators: dict[str, nn.Module] = {}
         self._clips: dict[str, Any] = {}
         self._metrics: dict[str, LPIPS] = {}
+        self._inverters: dict[tuple[Any, ...], Remembering] = {}
         self._oracle: Any = None
         self._kept: dict[Any, Any] = {}
         self._defended: dict[tuple[Any, ...], Defended] = {}
@@ -170,15 +172,14 @@ class Assembly:
 
     def attack(self, cell: Cell) -> Attack:
         assert cell.attack is not None
-        return self.plugin(
-            "attacks", cell.attack, cell, budget=None if cell.budget is None else self.budget(cell.budget, cell.data)
-        )
+        budget = None if cell.budget is None else self.budget(cell.budget, cell.data, cell.attack)
+        return self.plugin("attacks", cell.attack, cell, budget=budget)
 
-    def budget(self, spec: BudgetSpec, data: DataSpec) -> Budget:
-        """A budget; Lpips is measured through another network than the judge's where two are there."""
+    def budget(self, spec: BudgetSpec, data: DataSpec, attack: Part) -> Budget:
+        """A budget; Lpips is measured through another network than the judge's unless the attack names one."""
         if spec.name != "Lpips":
             return make_budget(spec)
-        return make_budget(spec, self.perceptual(self.attack_net(data)))
+        return make_budget(spec, self.perceptual(self.attack_net(data, attack)))
 
     def goal(self, cell: Cell, sample: Slice, ids_at: Tensor, defended: Defended) -> LogitGoal:
         """The goal of the samples at these positions of the slice."""
@@ -211,7 +212,7 @@ class Assembly:
 
     def plugin(self, kind: str, part: Part, cell: Cell, **given: Any) -> Any:
         """A plug-in built from a part, its needs filled."""
-        args = {k: v for k, v in part.args if k not in DETECTOR_ARGS}
+        args = {k: v for k, v in part.args if k not in joined_args(kind)}
         budget = {"budget": given["budget"]} if given.get("budget") is not None else {}
         built = registry.create(kind, part.name, **args, **budget)
         needs = getattr(type(built), "needs", ())
@@ -245,8 +246,10 @@ class Assembly:
         self._tell(str(chosen))
         return chosen.net
 
-    def attack_net(self, data: DataSpec) -> str:
-        """Another than the judge's, where two are there."""
+    def attack_net(self, data: DataSpec, attack: Part) -> str:
+        """What the attack names, else another than the judge's, where two are there."""
+        if named_net := dict(attack.args).get("net"):
+            return str(named_net)
         judge = self.judge_net(data)
         return "embedded" if judge == "squeeze" and _has("embedded") else judge
 
@@ -344,7 +347,7 @@ class Assembly:
         if need == "gallery":
             return gallery_of(*self._asked(cell)).to(self.device)
         if need == "inverter":
-            return self._inverter(built, cell.data)
+            return self._inverter(built, part, cell.data)
         if need in ("classifier", "target"):
             return self.target(cell.target, cell.data)[0]
         if need == "purifier":
@@ -362,13 +365,17 @@ class Assembly:
     def _generator_ref(self, weights: Any, data: DataSpec) -> str:
         return latent_parts.generator_name(weights, data, int(self.slice(data).images_u8.shape[-1]))
 
-    def _inverter(self, built: Any, data: DataSpec) -> Any:
+    def _inverter(self, built: Any, part: Part, data: DataSpec) -> Any:
         ref, method = self._generator_ref(built.weights, data), str(built.inversion)
         encoder = self.network(belonging(ref))[0] if latent_parts.encodes(method) else None
         if method == "encoder" and isinstance(built, Detector):
             return latent_parts.OnePass(encoder, self.generator(ref))
-        perceptual = self.perceptual(self.attack_net(data))
-        return latent_parts.inverter(method, built.inversion_steps, self.generator(ref), encoder, perceptual)
+        at = (ref, method, built.inversion_steps, self.attack_net(data, part))
+        if at not in self._inverters:
+            perceptual = self.perceptual(at[-1])
+            made = latent_parts.inverter(method, built.inversion_steps, self.generator(ref), encoder, perceptual)
+            self._inverters[at] = Remembering(made)
+        return self._inverters[at]
 
     def _autoencoder_ref(self, weights: Any, data: DataSpec) -> str:
         """The named checkpoint, or the shipped autoencoder that was trained on this data set at this size."""

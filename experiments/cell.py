@@ -97,7 +97,8 @@ def _attack(cell: Cell, joined: Joined, sample: Slice, at: Tensor, assembly: Ass
     if cell.budget is None:
         saved = pictures.to_uint8(found).cpu()
     else:
-        saved = assembly.budget(cell.budget, cell.data).to_uint8(found, originals_u8.to(assembly.device)).cpu()
+        budget = assembly.budget(cell.budget, cell.data, cell.attack)
+        saved = budget.to_uint8(found, originals_u8.to(assembly.device)).cpu()
     attacked_pipeline = {"oblivious": Defended(joined.defended.target), "adaptive": joined.defended}.get(cell.knowledge)
     in_float: Sequence[bool | None] = [None] * len(ids)
     if attacked_pipeline is not None:
@@ -207,7 +208,7 @@ def _meta(cell: Cell, shared: str, joined: Joined, sample: Slice, assembly: Asse
         "stochastic": joined.defended.target.stochastic or any(p.stochastic for p in joined.defended.purifiers),
         "count": len(sample.ids),
         "judge_net": assembly.judge_net(cell.data),
-        "attack_net": assembly.attack_net(cell.data) if cell.budget is not None and cell.budget.name == "Lpips" else "",
+        "attack_net": _attack_net(cell, assembly),
         "alarms": [
             {"threshold": a.threshold, "sigma": a.sigma, "fpr": a.fpr, "calibrated_on": a.calibrated_on}
             for a in joined.defended.alarms
@@ -217,3 +218,9 @@ def _meta(cell: Cell, shared: str, joined: Joined, sample: Slice, assembly: Asse
         "stand_ins": dict(assembly.stand_ins),
         "target_card": card._asdict(),
     }
+
+
+def _attack_net(cell: Cell, assembly: Assembly) -> str:
+    """The backbone of the budget's LPIPS; "" where the budget is no LPIPS."""
+    learned = cell.attack is not None and cell.budget is not None and cell.budget.name == "Lpips"
+    return assembly.attack_net(cell.data, cell.attack) if learned and cell.attack is not None else ""

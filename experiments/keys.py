@@ -8,7 +8,7 @@ from typing import Any
 from advgen.core import registry
 from advgen.core.specs import GIVEN, Cell, Part
 from advgen.experiments.measurement import Measurement, arguments
-from advgen.experiments.study import DETECTOR_ARGS
+from advgen.experiments.study import joined_args
 
 # Raised when the meaning of a cell changes, so that old runs are not taken for new ones.
 FORMAT = 1
@@ -91,7 +91,7 @@ def _part(kind: str, part: Part) -> list[Any]:
     given = dict(part.args)
     if not kind or part.name.startswith(GIVEN):
         return [part.name, sorted(given.items())]
-    joined = {k: v for k, v in given.items() if k in DETECTOR_ARGS}
+    joined = {k: v for k, v in given.items() if k in joined_args(kind)}
     own = {k: v for k, v in given.items() if k not in joined}
     return [part.name, sorted({**registry.arguments(kind, part.name, own), **joined}.items())]
 

@@ -21,6 +21,8 @@ from advgen.experiments.measurement import ArmEntry, Measurement, MeasurementEnt
 
 # What `assemble` reads from a defense's arguments beside the plug-in's own.
 DETECTOR_ARGS = ("fpr",)
+# And from an attack's: the backbone of LPIPS that its budget and its inversions are measured through.
+ATTACK_ARGS = ("net",)
 CONTROL_NOISE = "image/noise"
 CONTROL_ATTACK = "image/pgd"
 
@@ -345,4 +347,9 @@ def check_part(kind: str, part: Part) -> None:
         BadArgument: a value of the wrong kind.
     """
     if not part.name.startswith(GIVEN):
-        registry.arguments(kind, part.name, {k: v for k, v in part.args if k not in DETECTOR_ARGS})
+        registry.arguments(kind, part.name, {k: v for k, v in part.args if k not in joined_args(kind)})
+
+
+def joined_args(kind: str) -> tuple[str, ...]:
+    """Arguments of a plug-in of this kind that are not its own."""
+    return {"attacks": ATTACK_ARGS, "defenses": DETECTOR_ARGS}.get(kind, ())

@@ -3,7 +3,7 @@
 Two architectures with nothing in common but what they look at, the middle of the picture, so that what fools one says
 something by fooling the other: convolutions with PReLU that end as in Deng et al. 2019 (arXiv 1801.07698, section 3.1:
 the grid is kept, then a linear layer and batch norm), and MLP-Mixer (Tolstikhin et al. 2021, arXiv 2105.01601, section
-2) on patches.
+2) on patches of what one early convolution sees (Xiao et al. 2021, arXiv 2106.14881).
 """
 
 from typing import final
@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from advgen.core.errors import BadArgument
 
 INNER = 40  # pixels a side of what the networks look at
-PATCH = 5  # pixels a side that one patch of the mixer covers
+PATCH = 4  # pixels a side that one patch of the mixer stands for
+EARLY = 24  # channels of its first convolution
 
 
 @final
@@ -57,12 +58,13 @@ class FaceMixer(nn.Module):
     """
 
     def __init__(
-        self, size: int = 64, border: int = 12, width: int = 96, layers: int = 4, dimensions: int = 96
+        self, size: int = 64, border: int = 12, width: int = 96, layers: int = 3, dimensions: int = 96
     ) -> None:
         super().__init__()
         self.border = _checked(size, border, "face-mixer")
         patches = (INNER // PATCH) ** 2
-        self.patches = nn.Conv2d(3, width, PATCH, stride=PATCH)
+        self.early = nn.Conv2d(3, EARLY, 5, stride=2, padding=2)
+        self.patches = nn.Conv2d(EARLY, width, PATCH // 2, stride=PATCH // 2)
         self.layers = nn.Sequential(*(_Mixing(patches, width) for _ in range(layers)))
         self.last = nn.LayerNorm(width)
         self.squeeze = nn.Linear(width, width // 4)
@@ -70,7 +72,8 @@ class FaceMixer(nn.Module):
         self.norm = nn.BatchNorm1d(dimensions)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = self.patches(middle(images, self.border)).flatten(2).transpose(1, 2)
+        x = F.gelu(self.early(middle(images, self.border)))
+        x = self.patches(x).flatten(2).transpose(1, 2)
         x = F.gelu(self.squeeze(self.last(self.layers(x))))
         return F.normalize(self.norm(self.linear(x.flatten(1))).float(), dim=1)
 

@@ -61,11 +61,10 @@ class Matched:
     def _used(self, target: Target, images: Tensor, goal: Goal, rng: SampleRng) -> Tensor:
         """(N,) the budget's distance of what latent PGD finds inside; 0 where it finds nothing."""
         assert self.generator is not None
-        first = rng.fork("latent")
         where = begin_in_latents(
-            self.generator, self.inverter, images, kind="w+", limit=self.limit, reach=None, rng=first, meter=Meter()
+            self.generator, self.inverter, images, kind="w+", limit=self.limit, reach=None, rng=rng, meter=Meter()
         )
-        problem = Problem(target, where.space, self.budget, goal, images, first, Meter())
+        problem = Problem(target, where.space, self.budget, goal, images, rng, Meter())
         rule = Adam(0.03 if self.step_size is None else self.step_size)
         found = descend(problem, steps=self.steps, step_rule=rule, penalty=self.penalty)
         with torch.no_grad():

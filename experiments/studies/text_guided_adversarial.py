@@ -10,18 +10,19 @@ QUESTION = (
     "transfer, and how much of that is the sentence's doing, the search's, or the inversion's?"
 )
 DESCRIPTION = (
-    "Held-out avatars are to be taken for the person nearest to them by a matcher that compares them with another "
+    "Held-out avatars are to be taken for another person, drawn by the seed, by a matcher that compares them with a "
     "picture of everybody; its threshold allows one false acceptance in a hundred on other persons. Every attack has "
-    "the same LPIPS bound to the original image, and the same number of queries or gradient steps; latent/matched is "
-    "pixel PGD with the distance that latent PGD used, image by image. Ablations: the inversion alone, the edit "
-    "without the attack, the attack without the edit, the way to the other face, the best of as many draws. No image "
-    "stopped at its first success. Rows of clean images are base rates. Photographs have no generator here, so they "
-    "are attacked in pixels alone."
+    "the same LPIPS bound to the original image (through the network that judges: the report warns), and the same "
+    "number of queries or gradient steps; latent/matched is pixel PGD with the distance that latent PGD used, image "
+    "by image. Ablations: the inversion alone, the edit without the attack, the attack without the edit, the way to "
+    "the other face, the best of as many draws. No image stopped at its first success. Rows of clean images are base "
+    "rates. Photographs have no generator here, so they are attacked in pixels alone."
 )
 COUNT = 48  # avatars; photographs are those of the test persons
 STEPS = 40  # gradient steps, parts of a way, draws
 BOUND = "0.1"  # LPIPS to the original
-INVERSION: dict[str, Any] = {"inversion_steps": 60}
+NET = "squeeze"  # of the bound, in the search and for the judge: a bound in one network is none in another
+INVERSION: dict[str, Any] = {"inversion_steps": 150, "net": NET}
 PROMPT = "a person with glasses"
 MATCHER = "matcher:avatars_matcher_64"
 OTHER = "matcher:avatars_matcher_64_b"  # of another architecture, for transfer
@@ -29,7 +30,7 @@ AGAIN = tuple(f"matcher:recipe:matcher:seed={seed}" for seed in (1, 2))  # the f
 PHOTOGRAPHS = "matcher:recipe:matcher:data=faces,border=0,augment=flip,epochs=60,width=12,dimensions=48"
 CLIP = "clip:a person with glasses|a person without glasses"
 AUTOENCODER = "recipe:dae:data=avatars,size=64,sigma=0.1,images=4000,epochs=4,seed=0"
-TAKEN_FOR = {"name": "impersonate", "args": {"wanted": "nearest"}}
+TAKEN_FOR = "impersonate"  # of another person drawn by the seed: of 127 the nearest is often accepted as he is
 
 PGD = {"name": "latent/pgd", "args": {"steps": STEPS, **INVERSION}}
 TEXT = {"name": "latent/text", "args": {"prompt": PROMPT, "steps": STEPS, **INVERSION}}
@@ -95,7 +96,7 @@ def _grids() -> list[dict[str, Any]]:
             "data": [photographs],
             "targets": [PHOTOGRAPHS],
             "goals": [TAKEN_FOR, "evade-identity"],
-            "attacks": [{"name": "image/pgd", "args": {"steps": STEPS}}],
+            "attacks": [{"name": "image/pgd", "args": {"steps": STEPS, "net": NET}}],
             "budgets": [{"name": "Lpips", "radius": BOUND}, {"name": "Linf", "radius": "4/255"}],
             "defenses": ["none", "purify/jpeg"],
             "knowledge": ["oblivious", "adaptive"],
@@ -105,7 +106,7 @@ def _grids() -> list[dict[str, Any]]:
 
 def _claims() -> list[dict[str, Any]]:
     def at(attack: dict[str, Any], **more: Any) -> dict[str, Any]:
-        known = {"data": "avatars", "target": MATCHER, "goal": "impersonate(wanted=nearest)", "defense": ""}
+        known = {"data": "avatars", "target": MATCHER, "goal": "impersonate", "defense": ""}
         args = {"attack": attack["name"], "attack_args": json.dumps(attack["args"], sort_keys=True)}
         return {**known, "knowledge": "oblivious", **args, **more}
 
