@@ -9,13 +9,14 @@ DESCRIPTION = (
     "The argument of the StyleGAN2 paper (arXiv 1912.04958, sections 2 and 4) at 32 pixels, three seeds an arm, 8,192 "
     "images shown: AdaIN against demodulation and no normalisation, progressive growing (each size fades in over 1,024 "
     "images, the full size stands alone from 4,096 on) against skip and residual generators of a fixed size. Every "
-    "discriminator is of the skip kind, which growing needs. Plain avatars, shifted by up to 4 pixels, so that there "
-    "is a direction of w that moves the face; it is moved by 4 pixels. The paper sees droplets from 64 pixels up."
+    "discriminator is of the skip kind, which growing needs. No arm has path-length regularisation: AdaIN's generators "
+    "had none, and do not learn under it. Plain avatars, shifted by up to 4 pixels, so that there is a direction of w "
+    "that moves the face; it is moved by 4 pixels. The paper sees droplets from 64 pixels up."
 )
 IMAGES = 8192
 TRAINED = (
     "recipe:stylegan2:data=avatars,size=32,count=4096,jitter=4,images=8192,every=4096,batch_size=16,z_dim=64,w_dim=64,"
-    "channel_base=512,channel_max=32,r1_gamma=0.2,judging=skip,keep=looks,{changed}seed={{seed}}"
+    "channel_base=512,channel_max=32,r1_gamma=0.2,path_every=0,judging=skip,keep=looks,{changed}seed={{seed}}"
 )
 ARMS = {
     "demodulation, skip": "",
