@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from advgen.core import checkpoints, registry
 from advgen.core.alarms import EXPECTED_FALSE_ALARMS, calibrate
-from advgen.core.budgets import make_budget
+from advgen.core.budgets import make_budget, require_reachable
 from advgen.core.device import Device
 from advgen.core.errors import BadArgument, MissingFile
 from advgen.core.goals import LogitGoal, make_goal
@@ -178,6 +178,7 @@ class Assembly:
     def budget(self, spec: BudgetSpec, data: DataSpec, attack: Part) -> Budget:
         """A budget; Lpips is measured through another network than the judge's unless the attack names one."""
         if spec.name != "Lpips":
+            require_reachable(spec, self.slice(data).images_u8.shape[1:])
             return make_budget(spec)
         return make_budget(spec, self.perceptual(self.attack_net(data, attack)))
 

@@ -14,7 +14,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from advgen.core import registry
 from advgen.core.errors import BadArgument, BadFile, MissingFile, UnknownName, UserError
-from advgen.core.specs import BUDGETS, GIVEN, GOALS, KNOWLEDGE, SPLITS, BudgetSpec, Cell, DataSpec, Part, Scalar, number
+from advgen.core.specs import (
+    BUDGETS,
+    GIVEN,
+    GOALS,
+    KNOWLEDGE,
+    SPLITS,
+    BudgetSpec,
+    Cell,
+    DataSpec,
+    Part,
+    Scalar,
+    radius_of,
+)
 from advgen.experiments.claims import Claim
 from advgen.experiments.claims_readings import AnyClaim, claim_of, require_answerable
 from advgen.experiments.measurement import ArmEntry, Measurement, MeasurementEntry, columns_of, quantities_of
@@ -76,8 +88,6 @@ class BudgetEntry(_Model):
     @field_validator("radius", mode="before")
     @classmethod
     def _as_written(cls, radius: Any) -> str:
-        if number(radius, "radius") < 0:
-            raise BadArgument(f"a radius must be 0 or more, got {radius}; write one such as 8/255.")
         return str(radius)
 
     @field_validator("name")
@@ -86,6 +96,11 @@ class BudgetEntry(_Model):
         if name not in BUDGETS:
             raise UnknownName.among("budget", name, BUDGETS)
         return name
+
+    @model_validator(mode="after")
+    def _in_units_of_one(self) -> Self:
+        radius_of(self.name, self.radius)
+        return self
 
     def spec(self) -> BudgetSpec:
         return BudgetSpec(self.name, self.radius)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import click
 
 from advgen.core.errors import BadArgument
-from advgen.core.specs import BudgetSpec, Part, Scalar, number
+from advgen.core.specs import BudgetSpec, Part, Scalar, radius_of
 
 budget_option = click.option(
     "--budget", "budgets", multiple=True, help='Norm and radius, e.g. "Linf 8/255"; may be repeated.'
@@ -45,8 +45,7 @@ def budget_of(text: str) -> BudgetSpec:
     name, _, radius = text.strip().partition(" ")
     if not radius.strip():
         raise BadArgument(f"a budget is a norm and a radius, such as 'Linf 8/255', got {text!r}.")
-    if number(radius, f"the radius of {name}") < 0:
-        raise BadArgument(f"the radius of {name} must be 0 or more, got {radius.strip()}; write one such as 8/255.")
+    radius_of(name, radius.strip())
     return BudgetSpec(name, radius.strip())
 
 

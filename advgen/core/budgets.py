@@ -5,7 +5,7 @@ The box [0, 1] belongs to the space (`Space.clip`), not to the ball. Radii are i
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, Protocol, Self, final
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from advgen.core.errors import BadArgument, UnknownName
 from advgen.core.rng import SampleRng
-from advgen.core.specs import BUDGETS, BudgetSpec
+from advgen.core.specs import BUDGETS, BudgetSpec, radius_of
 from advgen.core.types import Budget, Index
 
 # Float arithmetic may leave a point this far outside its ball, relative to the radius.
@@ -284,17 +284,30 @@ class Perceptual:
         return saved
 
 
+def require_reachable(spec: BudgetSpec, shape: Sequence[int]) -> None:
+    """L2 and L1 in grey levels are told by balls that hold every image of `shape` (C, H, W).
+
+    Raises:
+        BadArgument: no two images are as far apart.
+    """
+    values = math.prod(shape)
+    farthest = {"L2": math.sqrt(values), "L1": float(values)}.get(spec.name, math.inf)
+    if spec.value > farthest:
+        raise BadArgument(
+            f"the radius of {spec.name} is {spec.radius}, and images of {' x '.join(map(str, shape))} in [0, 1] are at "
+            f"most {farthest:.4g} apart; if it is meant in grey levels, write {spec.radius}/255."
+        )
+
+
 def make_budget(spec: BudgetSpec, metric: Callable[[Tensor, Tensor], Tensor] | None = None) -> Budget:
     """The budget of a spec; `metric` is needed by those with a learned distance.
 
     Raises:
         UnknownName: no such budget.
-        BadArgument: a radius that is no number, negative, or missing its metric.
+        BadArgument: a radius that is no number, negative or in grey levels, or a missing metric.
     """
     balls: dict[str, type[_Ball]] = {"Linf": Linf, "L2": L2, "L1": L1, "L0": L0, "Latent": Latent}
-    radius = spec.value
-    if radius < 0:
-        raise BadArgument(f"the radius of {spec.name} must be 0 or more, got {spec.radius!r}; write one such as 8/255.")
+    radius = radius_of(spec.name, spec.radius)
     if spec.name in balls:
         return balls[spec.name](radius)
     if spec.name not in BUDGETS:

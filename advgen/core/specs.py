@@ -156,3 +156,20 @@ def number(text: object, name: str) -> float:
     if value != value or value in (float("inf"), float("-inf")):
         raise BadArgument(f"{name} must be finite, got {text!r}.")
     return value
+
+
+def radius_of(name: str, text: object) -> float:
+    """The radius of a budget as a number, in units of [0, 1].
+
+    Raises:
+        BadArgument: no number, below 0, or a Linf beyond 1, which bounds nothing: grey levels are written 8/255.
+    """
+    value = number(text, f"the radius of {name}")
+    if value < 0:
+        raise BadArgument(f"the radius of {name} must be 0 or more, got {text}; write one such as 8/255.")
+    if name == "Linf" and value > 1:
+        raise BadArgument(
+            f"the radius of Linf is {text}, and images lie in [0, 1], where it bounds nothing; "
+            f"for {value:g} grey levels write {value:g}/255."
+        )
+    return value

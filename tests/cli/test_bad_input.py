@@ -87,7 +87,10 @@ def test_an_unknown_argument_is_said_with_the_nearest(capsys, networks, folder, 
     assert "steps" in sentence
 
 
-@pytest.mark.parametrize(("radius", "says"), [("-1", "0 or more"), ("8/0", "division by zero"), ("nan", "finite")])
+@pytest.mark.parametrize(
+    ("radius", "says"),
+    [("-1", "0 or more"), ("8/0", "division by zero"), ("nan", "finite"), ("8", "for 8 grey levels write 8/255")],
+)
 def test_a_radius_that_is_none(capsys, networks, folder, tmp_path, radius, says):
     out = tmp_path / "out"
     assert says in refused(capsys, *attack(networks, folder), "--budget", f"Linf {radius}", "--out", out)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from advgen.core.budgets import L0, L1, L2, Latent, Linf, make_budget
+from advgen.core.budgets import L0, L1, L2, Latent, Linf, make_budget, require_reachable
 from advgen.core.errors import BadArgument, UnknownName
 from advgen.core.rng import SampleRng
 from advgen.core.specs import BudgetSpec
@@ -35,3 +35,16 @@ def test_a_budget_is_made_from_its_spec():
         make_budget(BudgetSpec("linf", "0.1"))
     with pytest.raises(BadArgument, match="network"):
         make_budget(BudgetSpec("Lpips", "0.1"))
+
+
+def test_a_linf_radius_in_grey_levels_is_recognised():
+    with pytest.raises(BadArgument, match="where it bounds nothing; for 8 grey levels write 8/255"):
+        make_budget(BudgetSpec("Linf", "8"))
+    assert make_budget(BudgetSpec("Linf", "1")) == Linf(1.0)
+
+
+@pytest.mark.parametrize(("name", "farthest"), [("L2", 48**0.5), ("L1", 48.0)])
+def test_a_ball_that_holds_every_image_is_refused(name, farthest):
+    require_reachable(BudgetSpec(name, str(farthest * 0.999)), (3, 4, 4))
+    with pytest.raises(BadArgument, match=f"the radius of {name} is 128, and images of 3 x 4 x 4 .* write 128/255"):
+        require_reachable(BudgetSpec(name, "128"), (3, 4, 4))
