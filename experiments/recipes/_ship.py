@@ -71,6 +71,13 @@ SHIPPED: Mapping[str, Shipped] = {
     # The judges of edits, apart from all else; in bfloat16, so the same bytes only on processors of one kind.
     "judge_attributes_64": Shipped("judge_attributes", seed=71),
     "judge_identity_64": Shipped("judge_identity", seed=72),
+    # What latent attacks are to fool, and another architecture for transfer; persons that no data set holds.
+    "avatars_matcher_64": Shipped("matcher"),
+    "avatars_matcher_64_b": Shipped(
+        "matcher",
+        {"name": "avatars_matcher_64_b", "architecture": "face-mixer", "width": 96},
+        seed=1,
+    ),
     # Of two parts, both towers first. Images pass in bfloat16: the same bytes only on processors of one kind.
     "clip_avatars_64": Shipped(
         "clip_avatars",
