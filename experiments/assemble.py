@@ -23,7 +23,7 @@ from advgen.core.rng import SampleRng
 from advgen.core.specs import GIVEN, BudgetSpec, Card, Cell, DataSpec, Part
 from advgen.core.targets import ModuleTarget
 from advgen.core.types import Attack, Budget, Defended, Detector, Purifier, Slice, Target
-from advgen.experiments import clip_target, latent_parts
+from advgen.experiments import clip_target, detector_target, latent_parts
 from advgen.experiments.data._load import load as load_data
 from advgen.experiments.matcher_target import gallery_of
 from advgen.experiments.named_targets import named
@@ -120,6 +120,9 @@ class Assembly:
         at = (part, data._replace(split="test", count=1))
         if at not in self._targets:
             sample = self.slice(data)
+            if detector_target.is_detector(part):
+                self._targets[at] = self._detector(part, data)
+                return self._targets[at]
             loaded, given = named(part, data, sample, self.first, self._found)
             channels, height, width = sample.images_u8.shape[1:]
             shape = loaded.image_shape or (int(channels), int(height), int(width))
@@ -134,6 +137,28 @@ class Assembly:
             )
             self._targets[at] = (target, loaded.card)
         return self._targets[at]
+
+    def detector_cell(self, part: Part, data: DataSpec) -> Cell:
+        """The cell in which a detector that is a target stands as a defense, on real images of the same size."""
+        side = int(self.slice(data).images_u8.shape[-1])
+        weights = dict(part.args).get("weights")
+        if weights is None and data.name == detector_target.FAKES:
+            weights = {**registry.defaults("data", data.name), **dict(data.args)}["weights"]
+        ref = latent_parts.generator_name(weights, data, side)
+        named_part = part._replace(args=tuple(sorted({**dict(part.args), "weights": ref}.items())))
+        return detector_target.own_cell(named_part, data, side, self.network(ref)[1].args)
+
+    def _detector(self, part: Part, data: DataSpec) -> tuple[ModuleTarget, Card]:
+        cell = self.detector_cell(part, data)
+        (own,) = cell.defense
+        alarm = self._alarm(self.plugin("defenses", own, cell), own, cell)
+        hashes = {ref: self.network(ref)[1].file_hash for ref in self._references(own, cell)}
+        hashes |= self._hashes_of_needs("defenses", own)
+        channels, height, width = self.slice(data).images_u8.shape[1:]
+        made: tuple[ModuleTarget, Card] = detector_target.target_of(
+            own, cell, alarm, (int(channels), int(height), int(width)), hashes
+        )
+        return made
 
     def defended(self, cell: Cell) -> Defended:
         at = _pipeline(cell)

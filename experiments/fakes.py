@@ -50,11 +50,15 @@ def generator_of(part: Part, cell: Cell, assembly: Any) -> str | None:
     return latent_parts.generator_name(dict(part.args).get("weights"), cell.data, side)
 
 
-def audited(part: Part, cell: Cell, assembly: Any) -> dict[str, Any]:
-    """Of a detector of generated images in a cell's defense: its generator, its leaks, its controls (JSON)."""
+def audited(part: Part, cell: Cell, assembly: Any, alarm: Alarm | None = None) -> dict[str, Any]:
+    """Of a detector of generated images in a cell's defense: its generator, its leaks, its controls (JSON).
+
+    `alarm` is the fitted detector, where the caller has it.
+    """
     ref = generator_of(part, cell, assembly)
     assert ref is not None, f"{part.name} is given no generator"
-    (alarm,) = assembly.defended(cell._replace(defense=(part,))).alarms
+    if alarm is None:
+        (alarm,) = assembly.defended(cell._replace(defense=(part,))).alarms
     real = assembly.first(cell.data._replace(split="train"), COUNT).images_u8
     fake = to_uint8(latent_parts.samples(assembly.generator(ref), COUNT, cell.seed, purpose="fakes")).cpu()
     leaks = leak_audit([png_bytes(image) for image in real], [png_bytes(image) for image in fake])

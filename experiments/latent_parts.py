@@ -23,7 +23,7 @@ from advgen.inversion.methods import Method
 from advgen.zoo import load as zoo
 
 HYBRID = "hybrid"
-BATCH = 64  # samples made at once
+BATCH = 32  # samples made at once, always: the last bits of a sample hang on how many are made with it
 
 
 @final
@@ -49,14 +49,15 @@ class OnePass:
 @torch.no_grad()
 def samples(given: Any, count: int, seed: int, *, purpose: str) -> torch.Tensor:
     """(count, C, H, W) of a generator, rounded as they would be saved; classes in turn, where it has some."""
-    z = SampleRng.for_samples(seed, purpose, [str(k) for k in range(count)]).normal((given.z_dim,)).to(given.mean_w)
-    turn = torch.arange(count) % max(given.c_dim, 1)
+    whole = -(-count // BATCH) * BATCH
+    z = SampleRng.for_samples(seed, purpose, [str(k) for k in range(whole)]).normal((given.z_dim,)).to(given.mean_w)
+    turn = torch.arange(whole) % max(given.c_dim, 1)
     classes = torch.eye(given.c_dim)[turn].to(given.mean_w) if given.c_dim else None
     made = []
-    for some in torch.arange(count).split(BATCH):
+    for some in torch.arange(whole).split(BATCH):
         c = None if classes is None else classes[some]
         made.append(to_float(to_uint8(given.synthesis(given.mapping(z[some], c)).clamp(0, 1))))
-    return torch.cat(made)
+    return torch.cat(made)[:count]
 
 
 def generator_name(given: Any, data: DataSpec, side: int) -> str:

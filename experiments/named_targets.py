@@ -5,7 +5,7 @@ from collections.abc import Callable
 from advgen.core.errors import BadArgument
 from advgen.core.specs import DataSpec, Part, Scalar
 from advgen.core.types import Slice
-from advgen.experiments import clip_target, matcher_target
+from advgen.experiments import clip_target, detector_target, matcher_target
 from advgen.zoo import load as zoo
 
 COMMON = ("decision", "stochastic")  # what every target takes
@@ -41,6 +41,8 @@ def named(
 
 def channels_of(part: Part) -> int:
     """Of the pictures that a target takes, where it says so; else 3."""
+    if detector_target.is_detector(part):
+        return 3
     shape = (
         None if clip_target.is_zero_shot(part) else zoo.load(part.name.removeprefix(matcher_target.PREFIX)).image_shape
     )

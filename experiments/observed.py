@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from advgen.core import registry
 from advgen.core.specs import Cell, Part
 from advgen.experiments import store_readings
 from advgen.experiments.checks import Checked, run_checks
@@ -174,19 +175,25 @@ def _generators(cells: Cells, probes: Mapping[str, Any]) -> dict[str, Generators
     found: dict[str, Generators] = {}
     for cell, _ in cells.values():
         maker = probes.get("makers", {}).get(f"{cell.data}|{cell.attack}")
-        for part in cell.defense:
+        for part in (*cell.defense, cell.target):
             told = probes.get("fakes", {}).get(f"{cell.data}|{part}")
             if told is not None:
                 before = found.get(str(part), Generators(frozenset(), frozenset()))
-                tested = before.tested | set(told["tested"]) | ({maker} if maker else set())
+                shown = {maker} | ({_weights_of(cell)} if cell.data.name == "generated" else set())
+                tested = before.tested | set(told["tested"]) | {str(name) for name in shown if name}
                 found[str(part)] = Generators(before.trained | set(told["trained"]), tested)
     return found or None
+
+
+def _weights_of(cell: Cell) -> str | None:
+    """The generator of generated data."""
+    return {**registry.defaults("data", cell.data.name), **dict(cell.data.args)}.get("weights")
 
 
 def _leak_audits(cells: Cells, probes: Mapping[str, Any]) -> dict[str, Audit] | None:
     found = {}
     for cell, _ in cells.values():
-        for part in cell.defense:
+        for part in (*cell.defense, cell.target):
             told = probes.get("fakes", {}).get(f"{cell.data}|{part}")
             if told is not None:
                 area = told["leaks"]["together"]

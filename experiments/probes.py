@@ -39,9 +39,14 @@ def probe(cells: Sequence[Cell], assembly: Assembly, known: dict[str, Any]) -> d
             found["pipelines"][pipeline] = _asked(_pipeline, cell, assembly)
         if str(cell.data) not in found["data"]:
             found["data"][str(cell.data)] = _data(cell.data, assembly)
-        for part in filter(fakes.learns_fakes, cell.defense):
+        for part in filter(fakes.learns_fakes, (*cell.defense, cell.target)):
             if f"{cell.data}|{part}" not in found["fakes"]:
-                found["fakes"][f"{cell.data}|{part}"] = fakes.audited(part, cell, assembly)
+                if part in cell.defense:
+                    found["fakes"][f"{cell.data}|{part}"] = fakes.audited(part, cell, assembly)
+                else:
+                    own = assembly.detector_cell(part, cell.data)
+                    alarm = assembly.target(part, cell.data)[0].network.alarm
+                    found["fakes"][f"{cell.data}|{part}"] = fakes.audited(own.defense[0], own, assembly, alarm)
         if cell.attack is not None and f"{cell.data}|{cell.attack}" not in found["makers"]:
             maker = fakes.generator_of(cell.attack, cell, assembly)
             if maker is not None:

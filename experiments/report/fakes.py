@@ -11,7 +11,7 @@ from advgen.experiments.report.run import RunView
 def fakes(view: RunView) -> Markup:
     """Controls and leak audit of each such detector; nothing where a run has none."""
     found = (view.store.read_json("probes.json") or {}).get("fakes", {})
-    wanted = {f"{cell.data}|{part}": part for cell, _ in view.cells.values() for part in cell.defense}
+    wanted = {f"{cell.data}|{part}": part for cell, _ in view.cells.values() for part in (*cell.defense, cell.target)}
     blocks = [_one(name, wanted[name].name, told) for name, told in found.items() if name in wanted]
     if not blocks:
         return Markup("")
