@@ -47,6 +47,7 @@ METHODS = ("image2stylegan", "projector", "pivotal", "encoder", "hybrid")
 @click.option("--limit", type=float, help="Gate: the largest distance at which an inversion may be attacked.")
 @click.option("--resize", is_flag=True, help="Cut the centre square and scale it, instead of refusing another size.")
 @click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="Images optimised at once.")
+@click.option("--compile", "compiled", is_flag=True, help="Synthesis through torch.compile: pays from 200 steps on.")
 @seed_option
 @device_option
 @out_option("Folder for images, latents and table.", default="inverted")
@@ -70,6 +71,7 @@ def command(
     device: str,
     out: Path,
     resume: bool,
+    compiled: bool,
     as_json: bool,
 ) -> None:
     """Put images into a StyleGAN2: latents, their re-synthesis, and how near it is.
@@ -77,6 +79,7 @@ def command(
     Images must be of the generator's size, or --resize is given. Numbers are measured on the saved images.
     """
     from advgen.core.device import choose, set_threads
+    from advgen.generators.stylegan2.compiling import compile_synthesis
     from advgen.inversion.files import Work, invert_files
     from advgen.inversion.methods import Method
 
@@ -84,6 +87,8 @@ def command(
     where = choose(None if device == "auto" else device)
     set_threads()
     generator = generator_of(weights).to(where.device)
+    if compiled:
+        generator = compile_synthesis(generator)
     named, perceptual = perceptual_of(net, min(generator.resolution))
     work = Work(
         generator,
