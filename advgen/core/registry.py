@@ -33,10 +33,11 @@ class Kind(NamedTuple):
     card_kinds: tuple[str, ...] = ()  # for cards: only those of these kinds
 
 
+CARD_KINDS = ("classifier", "detector", "matcher")  # of networks that are targets
 KINDS: Mapping[str, Kind] = {
     "attacks": Kind("advgen.attacks", families=True, class_required=True),
     "defenses": Kind("advgen.defenses", families=True, class_required=True),
-    "targets": Kind("advgen.zoo", subfolder="weights", suffixes=(".json",), card_kinds=("classifier", "detector")),
+    "targets": Kind("advgen.zoo", subfolder="weights", suffixes=(".json",), card_kinds=CARD_KINDS),
     "data": Kind("advgen.experiments.data", class_required=True, dashes=True),
     "generators": Kind("advgen.generators", folders=True),
     "encoders": Kind("advgen.embeddings.encoders"),
