@@ -47,7 +47,7 @@ METHODS = ("image2stylegan", "projector", "pivotal", "encoder", "hybrid")
 @click.option("--limit", type=float, help="Gate: the largest distance at which an inversion may be attacked.")
 @click.option("--resize", is_flag=True, help="Cut the centre square and scale it, instead of refusing another size.")
 @click.option("--batch", type=click.IntRange(1), default=8, show_default=True, help="Images optimised at once.")
-@click.option("--compile", "compiled", is_flag=True, help="Synthesis through torch.compile: pays from 200 steps on.")
+@click.option("--compile", "compiled", is_flag=True, help="Synthesis through torch.compile: seconds first, then less.")
 @seed_option
 @device_option
 @out_option("Folder for images, latents and table.", default="inverted")
