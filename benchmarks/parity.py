@@ -94,13 +94,16 @@ def minimum() -> list[tuple[Pair, str]]:
 class Book:
     """Rows by name, kept on disk as they come."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, *, closed: bool = False) -> None:
+        self.path, self.closed = path, closed
         lines = path.read_text().splitlines() if path.exists() else []
         self.rows: dict[str, dict[str, Any]] = {row["key"]: row for row in map(json.loads, lines)}
 
-    def row(self, key: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def row(self, key: str, measure: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
+        """What was measured, or is now; None where it was not and the book is closed."""
         if key not in self.rows:
+            if self.closed:
+                return None
             row = {"key": key, **measure()}
             self.rows[key] = row
             with self.path.open("a") as file:
@@ -243,11 +246,12 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--images", type=int, default=1000, help="test images a row, at most")
     parser.add_argument("--autoattack", type=Path, help="checkout of the authors' AutoAttack")
     parser.add_argument("--rows", type=Path, default=Path("parity.jsonl"), help="what has been measured")
+    parser.add_argument("--measured", action="store_true", help="write the page from what was measured, and no more")
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parents[1] / "docs" / "parity.md")
     options = parser.parse_args(argv)
     torch.set_num_threads(1)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
-    book = Book(options.rows)
+    book = Book(options.rows, closed=options.measured)
 
     fixed_rows, minimum_rows, ensemble_rows = [], [], []
     for name in FIXED_ON:
@@ -258,14 +262,16 @@ def main(argv: list[str] | None = None) -> int:
             row = book.row(
                 key, lambda name=name, n=n, pair=pair, budget=budget: paired(published(name, n), pair, budget)
             )
-            fixed_rows.append((name, LEVELS[name], pair, row))
+            if row is not None:
+                fixed_rows.append((name, LEVELS[name], pair, row))
     for name in MINIMUM_ON:
         for pair, norm in minimum():
             n = min(options.images, pair.images)
             key = f"{name} {pair.what} {norm} {pair.library} {n}"
             row = book.row(key, lambda name=name, n=n, pair=pair, norm=norm: distances(published(name, n), pair, norm))
-            minimum_rows.append((name, pair, norm, row))
-    if options.autoattack is not None:
+            if row is not None:
+                minimum_rows.append((name, pair, norm, row))
+    if options.autoattack is not None or options.measured:
         for name in AUTOATTACK_ON:
             budget, n = Linf(LEVELS[name] / 255), options.images
             key = f"{name} {LEVELS[name]} AutoAttack {n}"
@@ -275,7 +281,8 @@ def main(argv: list[str] | None = None) -> int:
                     published(name, n), budget, options.autoattack
                 ),
             )
-            ensemble_rows.append((name, LEVELS[name], row))
+            if row is not None:
+                ensemble_rows.append((name, LEVELS[name], row))
 
     without = ["Not measured this time: the authors' program was not given (`--autoattack`)."]
     sections = [
