@@ -161,10 +161,10 @@ def _spec(place: str, side: int) -> DataSpec:
 
 
 def _threshold(name: str, card: Card, given: Any) -> float:
-    if given is not None:
-        return float(given)
     if card.kind != "matcher" and card.recipe != "user":
         raise BadArgument(f"{name} is a {card.kind}, not a matcher; `advgen train matcher` trains one.")
+    if given is not None:
+        return float(given)
     found = card.metrics.get("threshold")
     if not isinstance(found, int | float):
         raise BadArgument(

@@ -4,7 +4,15 @@ from pathlib import Path
 
 JUDGES = ("judge_attributes", "judge_identity", "experiments.edits", "portrait-resnet")
 MAKERS = ("attacks", "defenses", "embeddings", "advgen/editing", "advgen/inversion", "advgen/generators")
-MAKING_RECIPES = ("stylegan2*.py", "mapper*.py", "text_to_latent*.py", "clip*.py", "_gan*.py", "avatars_*.py")
+MAKING_RECIPES = (
+    "stylegan2*.py",
+    "mapper*.py",
+    "text_to_latent*.py",
+    "clip*.py",
+    "_gan*.py",
+    "avatars_*.py",
+    "matcher*.py",
+)
 
 
 def test_nothing_that_makes_pictures_names_a_judge(root: Path) -> None:

@@ -129,6 +129,7 @@ def test_what_cannot_be_a_matcher_is_refused_in_a_sentence(make, path, assembly,
     for part, data, said in (
         (Part(f"matcher:{make(None)}"), DATA, "no calibrated threshold"),
         (Part("matcher:digits_classifier"), DATA, "is a classifier, not a matcher"),
+        (Part.of("matcher:judge_identity_64", {"threshold": 0.4}), DATA, "is a judge, not a matcher"),
         (Part(path), DATA, "name it matcher:"),
         (Part(f"matcher:{path}"), DATA._replace(size=48), r"takes faces of 32x32 pixels, and these have 48x48"),
         (Part.of(f"matcher:{path}", {"enrolled": 0}), DATA, "enrolled must be at least 1"),
