@@ -26,8 +26,12 @@ INVERSION: dict[str, Any] = {"inversion_steps": 150, "net": NET}
 PROMPT = "a person with glasses"
 MATCHER = "matcher:avatars_matcher_64"
 OTHER = "matcher:avatars_matcher_64_b"  # of another architecture, for transfer
-AGAIN = tuple(f"matcher:recipe:matcher:seed={seed}" for seed in (1, 2))  # the first two trained with other seeds
-PHOTOGRAPHS = "matcher:recipe:matcher:data=faces,border=0,augment=flip,epochs=60,width=12,dimensions=48"
+# The first once more, with other seeds.
+AGAIN = tuple({"name": f"matcher:recipe:matcher:seed={seed}", "label": f"{MATCHER}, seed {seed}"} for seed in (1, 2))
+PHOTOGRAPHS = {
+    "name": "matcher:recipe:matcher:data=faces,border=0,augment=flip,epochs=60,width=12,dimensions=48",
+    "label": "matcher of photographs",
+}
 CLIP = "clip:a person with glasses|a person without glasses"
 AUTOENCODER = "recipe:dae:data=avatars,size=64,sigma=0.1,images=4000,epochs=4,seed=0"
 TAKEN_FOR = "impersonate"  # of another person drawn by the seed: of 127 the nearest is often accepted as he is
@@ -70,7 +74,7 @@ def study() -> Study:
 
 
 def _grids() -> list[dict[str, Any]]:
-    def grid(targets: list[str], attacks: tuple[Any, ...], goals: list[Any], **more: Any) -> dict[str, Any]:
+    def grid(targets: list[Any], attacks: tuple[Any, ...], goals: list[Any], **more: Any) -> dict[str, Any]:
         return {
             "data": [{"name": "avatars", "split": "test", "count": COUNT, "size": 64}],
             "targets": targets,
