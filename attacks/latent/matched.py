@@ -41,6 +41,7 @@ class Matched:
     step_size: float | None = None  # of the latent attack; None = as latent/pgd
     penalty: float = 10.0  # for each radius that an image is too far
     limit: float | None = None  # of the inversion's distance; None = any
+    reach: float | None = None  # of the latent attack: keeps w within so many typical distances of its mean
     weights: str | None = None  # of the generator; None = the shipped one of the data
     inversion: Literal["encoder", "hybrid", "image2stylegan", "pivotal"] = "hybrid"  # how images get their latents
     inversion_steps: int | None = None  # of the optimiser; None = the method's
@@ -62,7 +63,14 @@ class Matched:
         """(N,) the budget's distance of what latent PGD finds inside; 0 where it finds nothing."""
         assert self.generator is not None
         where = begin_in_latents(
-            self.generator, self.inverter, images, kind="w+", limit=self.limit, reach=None, rng=rng, meter=Meter()
+            self.generator,
+            self.inverter,
+            images,
+            kind="w+",
+            limit=self.limit,
+            reach=self.reach,
+            rng=rng,
+            meter=Meter(),
         )
         problem = Problem(target, where.space, self.budget, goal, images, rng, Meter())
         rule = Adam(0.03 if self.step_size is None else self.step_size)

@@ -23,6 +23,7 @@ STEPS = 40  # gradient steps, parts of a way, draws
 BOUND = "0.1"  # LPIPS to the original
 NET = "squeeze"  # of the bound, in the search and for the judge: a bound in one network is none in another
 INVERSION: dict[str, Any] = {"inversion_steps": 150, "net": NET}
+REACH = {"reach": 1.0, **INVERSION}  # w stays as near its mean as samples are, or as the inversion is
 PROMPT = "a person with glasses"
 MATCHER = "matcher:avatars_matcher_64"
 OTHER = "matcher:avatars_matcher_64_b"  # of another architecture, for transfer
@@ -36,16 +37,16 @@ CLIP = "clip:a person with glasses|a person without glasses"
 AUTOENCODER = "recipe:dae:data=avatars,size=64,sigma=0.1,images=4000,epochs=4,seed=0"
 TAKEN_FOR = "impersonate"  # of another person drawn by the seed: of 127 the nearest is often accepted as he is
 
-PGD = {"name": "latent/pgd", "args": {"steps": STEPS, **INVERSION}}
-TEXT = {"name": "latent/text", "args": {"prompt": PROMPT, "steps": STEPS, **INVERSION}}
+PGD = {"name": "latent/pgd", "args": {"steps": STEPS, **REACH}}
+TEXT = {"name": "latent/text", "args": {"prompt": PROMPT, "steps": STEPS, **REACH}}
 SEMANTIC = {"name": "latent/semantic", "args": {"steps": STEPS, **INVERSION}}
-PIXELS = {"name": "latent/matched", "args": {"steps": STEPS, **INVERSION}}
+PIXELS = {"name": "latent/matched", "args": {"steps": STEPS, **REACH}}
 ATTACKS = (PGD, TEXT, SEMANTIC, PIXELS)
 EDIT = {"name": "latent/text", "args": {**TEXT["args"], "only": "edit"}}
 SEARCH = {"name": "latent/text", "args": {**TEXT["args"], "only": "attack"}}
 INVERTED = {"name": "latent/inversion", "args": INVERSION}
 WAY = {"name": "latent/interpolate", "args": {"steps": STEPS, **INVERSION}}
-DRAWS = {"name": "latent/best_of", "args": {"draws": STEPS, **INVERSION}}
+DRAWS = {"name": "latent/best_of", "args": {"draws": STEPS, **REACH}}
 ABLATIONS = (INVERTED, EDIT, SEARCH, WAY, DRAWS)
 
 PURIFIERS: tuple[Any, ...] = (
