@@ -6,7 +6,7 @@ soft mask the change is blended into the driving picture, whose border stays as 
 change to the driving picture itself, so that what its inversion has lost is kept; `paste` lays the new face over it.
 As an attack it is unrestricted: the source is a picture of the wanted class (of the nearest other class, where none is
 wanted), the driving face is the image itself. Which rows carry identity is measured against the renderer's true swaps:
-see docs/fakes.md.
+see docs/detecting_fakes.md.
 
 Style mixing after Karras et al. 2019, arXiv 1812.04948, section 3.1; identity in rows of W+ of inverted faces after
 Nitzan et al. 2020, arXiv 2005.07728, section 1, and Xu et al. 2022, "High-resolution Face Swapping via Latent
