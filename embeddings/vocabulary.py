@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from advgen.core.errors import BadArgument
 
 BREAK = -1  # stands between sentences in a file of ids
-HELD = 2_000_000  # different words in memory while they are counted, about 200 MB
+HELD = 2_000_000  # different words in memory while they are counted, at most
+LEAST_HELD = 10_000
+BYTES_A_WORD = 200  # with its count, in a dict
 _PIECE = 1 << 20
 
 
@@ -28,11 +30,17 @@ class Vocabulary(NamedTuple):
 
 
 def count_words(
-    tokens: Path, *, min_count: int = 5, max_words: int | None = None, keep: Collection[str] = ()
+    tokens: Path,
+    *,
+    min_count: int = 5,
+    max_words: int | None = None,
+    keep: Collection[str] = (),
+    memory_bytes: int | None = None,
 ) -> Vocabulary:
     """The words of a file of tokens that occur at least `min_count` times, at most `max_words` of them.
 
-    Words of `keep` that occur `min_count` times are there besides, whatever their rank.
+    Words of `keep` that occur `min_count` times are there besides, whatever their rank. While they are counted, words
+    take an eighth of `memory_bytes`; the others wait on disk.
 
     Raises:
         BadArgument: no word is left.
@@ -40,11 +48,12 @@ def count_words(
     if min_count < 1:
         raise BadArgument(f"min_count must be at least 1, got {min_count}.")
     different = most = 0
+    held = HELD if memory_bytes is None else min(max(memory_bytes // 8 // BYTES_A_WORD, LEAST_HELD), HELD)
     asked, named = frozenset(keep), set[tuple[int, str]]()
 
     def kept() -> Iterator[tuple[int, str]]:
         nonlocal different, most
-        for word, n in _counted(tokens):
+        for word, n in _counted(tokens, held):
             different, most = different + 1, max(most, n)
             if n >= min_count:
                 if word in asked:
@@ -60,15 +69,15 @@ def count_words(
     return Vocabulary(tuple(w for _, w in falling), np.array([-n for n, _ in falling], dtype=np.int64))
 
 
-def _counted(tokens: Path) -> Iterator[tuple[str, int]]:
-    """Each word of a file once, with its count; at most HELD are in memory, the others in sorted runs on disk."""
+def _counted(tokens: Path, held: int) -> Iterator[tuple[str, int]]:
+    """Each word of a file once, with its count; about `held` are in memory, the others in sorted runs on disk."""
     counts: Counter[str] = Counter()
     runs: list[Path] = []
     with ExitStack() as folders:
         with tokens.open(encoding="utf-8") as lines:
             for line in lines:
                 counts.update(line.split())
-                if len(counts) > HELD:
+                if len(counts) > held:
                     folder = runs[0].parent if runs else folders.enter_context(TemporaryDirectory(dir=tokens.parent))
                     runs.append(Path(folder) / f"{len(runs)}")
                     with runs[-1].open("w", encoding="utf-8") as run:

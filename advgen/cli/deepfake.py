@@ -1,4 +1,4 @@
-"""Make a deepfake of two faces: pictures that say of themselves what they are, and a table."""
+"""Make a deepfake of two faces: the person of A in the pose, expression and picture of B."""
 
 from pathlib import Path
 from typing import Any

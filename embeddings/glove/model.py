@@ -70,7 +70,13 @@ class GloVe:
         """Vectors from `tokens`; a killed training goes on from `folder` at its last finished epoch."""
         work = folder / f"glove-{self._key(tokens)}"
         work.mkdir(parents=True, exist_ok=True)
-        vocabulary = count_words(tokens.path, min_count=self.min_count, max_words=self.max_words, keep=self.keep)
+        vocabulary = count_words(
+            tokens.path,
+            min_count=self.min_count,
+            max_words=self.max_words,
+            keep=self.keep,
+            memory_bytes=self.memory_bytes,
+        )
         size, x_max = len(vocabulary.words), self.chosen_x_max(tokens.words)
         tell(f"vocabulary: {size:,} words")
         ids = write_ids(tokens.path, vocabulary, work / "ids")

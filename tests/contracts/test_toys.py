@@ -127,4 +127,5 @@ def test_the_noisy_purifier_draws_from_each_samples_stream():
 
 def test_every_need_of_the_interfaces_has_a_toy():
     names = "target autoencoder generator inverter text_encoder image_text_encoder directions perceptual purifier"
-    assert set(for_needs(Linf(0.1))) == {*names.split(), "classifier", "attack"}
+    ours = {"gallery", "fakes"}  # beyond the list of the interfaces: other faces, and a generator's images
+    assert set(for_needs(Linf(0.1))) == {*names.split(), "classifier", "attack", *ours}

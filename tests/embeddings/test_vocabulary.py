@@ -37,3 +37,13 @@ def test_a_count_that_leaves_nothing_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "tokens").write_text("a a a b\n")
     with pytest.raises(BadArgument, match=r"min_count 9 leaves no word of 2 .* occurs 3 times, give --min-count 1 or"):
         count_words(tmp_path / "tokens", min_count=9)
+
+
+def test_the_same_words_are_counted_in_less_memory(tmp_path):
+    tokens = tmp_path / "tokens.txt"
+    tokens.write_text("".join(f"w{k % 30_000} w{k % 7} \n" for k in range(60_000)), encoding="utf-8")
+    whole = count_words(tokens, min_count=1)
+    bounded = count_words(tokens, min_count=1, memory_bytes=1 << 24)  # 10,485 words at once
+    assert bounded.words == whole.words
+    assert bounded.counts.tolist() == whole.counts.tolist()
+    assert len(whole.words) == 30_000

@@ -86,7 +86,8 @@ def test_the_page_shows_controls_and_audit_and_escapes_names(tmp_path):
 
 @pytest.mark.slow
 def test_the_shipped_generator_is_seen_by_its_spectrum_and_its_control_shows_it(tmp_path):
-    told = fakes.audited(SPECTRUM, cell(), Assembly(choose("cpu")))
+    real_target = cell()._replace(target=Part("matcher:avatars_matcher_64"))
+    told = fakes.audited(SPECTRUM, real_target, Assembly(choose("cpu")))
     own = next(control for name, control in told["controls"].items() if name.endswith("its own"))
     inverted = told["controls"]["real, inverted and saved again"]
     assert own["called generated"][0] > 0.9

@@ -24,7 +24,8 @@ def test_every_classifier_gives_one_row_of_logits_an_image(architecture: str) ->
 
 
 def test_every_architecture_is_tried_here() -> None:
-    elsewhere = {"denoising-autoencoder", "latent-encoder", "portrait-resnet"}  # below, with what it inverts, judges
+    # Below, with what it inverts, with the judges, and with the matchers.
+    elsewhere = {"denoising-autoencoder", "latent-encoder", "portrait-resnet", "face-cnn", "face-mixer"}
     assert set(EXAMPLES) | elsewhere == set(ARCHITECTURES)
 
 
