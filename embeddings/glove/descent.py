@@ -24,7 +24,7 @@ from advgen.embeddings.glove.cooccurrence import Cells
 BLOCKS = 16  # the most threads that can work at a time
 ALPHA = 0.75
 CLIP = 100.0
-_PIECE = 1 << 22
+_PIECE = 1 << 18  # cells at a time: their numbers and masks stay below what counting takes
 
 Floats = NDArray[np.float32]
 
