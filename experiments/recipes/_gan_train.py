@@ -39,7 +39,8 @@ from advgen.generators.stylegan2 import (
 
 BETAS = (0.0, 0.99)  # of Adam
 # Arguments that may differ where a training is taken up again; all but its length stand on the card.
-MAY_CHANGE = ("images", "precision", "learning_rate", "count", "data.train")
+EARLIER = {"noise": "random"}  # of states that do not say
+MAY_CHANGE = ("images", "precision", "learning_rate", "noise", "count", "data.train")
 
 
 @dataclass(frozen=True)
@@ -331,15 +332,27 @@ class GanRun:
             self.augment.p = self.strength.p
         self.step, self.attempt, self.seconds = saved["step"], saved["attempt"], saved["seconds"]
         self.cpu_seconds, self.looking = saved["cpu seconds"], saved.get("looking", 0.0)
-        self.stages = saved.get("stages") or [[0, {name: began.get(name) for name in self._stage()}]]
-        if self.stages[-1][1] != self._stage():
-            self.stages = [*self.stages, [self.step * self.plan.batch_size, self._stage()]]
         self.log, self.sums, self.best = saved["log"], saved["sums"], saved["best"]
+        first = {name: began[name] for name in self._stage() if name in began}
+        self.stages = saved.get("stages") or [[0, {**EARLIER, **first}]]
+        before, now = {**EARLIER, **self.stages[-1][1]}, self._stage()
+        if before != now:
+            self.stages = [*self.stages, [self.step * self.plan.batch_size, now]]
+        if before["noise"] == "random" and now["noise"] == "none":
+            self._forget_noise()
+
+    def _forget_noise(self) -> None:
+        """What noise has drawn so far must come from w from here on; scores of before do not compare."""
+        for net in (self.g, self.averaged):
+            for layer in net.synthesis.convs():
+                layer.noise_strength.data.zero_()
+        self.best = {}
 
     def _stage(self) -> dict[str, Any]:
         """What may change where a training is taken up again, but for its length."""
         data = {name: self.identity[name] for name in ("count", "data.train") if name in self.identity}
-        return {"precision": self.plan.precision, "learning_rate": self.plan.learning_rate, **data}
+        how = {"precision": self.plan.precision, "learning_rate": self.plan.learning_rate, "noise": self.plan.noise}
+        return {**how, **data}
 
     def _finished(self) -> Trained:
         nets = [

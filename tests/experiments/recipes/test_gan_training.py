@@ -247,9 +247,24 @@ def test_a_training_goes_on_to_more_images_at_another_rate_and_precision_and_say
     trained = longer.train(resume=True, meter=Meter())
     assert longer.optimizers["discriminator"].param_groups[0]["lr"] < 1e-3
     assert trained.cost["images"] == STEPS * 8
-    stages = [(0, {"precision": "32", "learning_rate": 2.5e-3}), (48, {"precision": "bf16", "learning_rate": 1e-3})]
+    stages = [
+        (0, {"precision": "32", "learning_rate": 2.5e-3, "noise": "random"}),
+        (48, {"precision": "bf16", "learning_rate": 1e-3, "noise": "random"}),
+    ]
     assert [tuple(stage) for stage in trained.cost["stages"]] == stages
     assert all(p.isfinite().all() for p in trained.generator.parameters())
+
+
+def test_a_training_goes_on_without_noise_and_forgets_what_noise_had_learnt(tmp_path):
+    shorter = run(tmp_path, steps=6)
+    shorter.train(resume=False, meter=Meter())
+    assert any(float(layer.noise_strength) for layer in shorter.g.synthesis.convs())
+    shorter._save()
+    longer = run(tmp_path, steps=STEPS, noise="none")
+    trained = longer.train(resume=True, meter=Meter())
+    assert [stage["noise"] for _, stage in trained.cost["stages"]] == ["random", "none"]
+    for net in (longer.g, trained.generator):
+        assert all(float(layer.noise_strength) == 0 for layer in net.synthesis.convs())
 
 
 def test_without_noise_nothing_is_learnt_of_it_and_images_hang_on_w_alone(tmp_path):
