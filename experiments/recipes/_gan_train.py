@@ -331,7 +331,7 @@ class GanRun:
             self.strength.load_state_dict(saved["strength"])
             self.augment.p = self.strength.p
         self.step, self.attempt, self.seconds = saved["step"], saved["attempt"], saved["seconds"]
-        self.cpu_seconds, self.looking = saved["cpu seconds"], saved.get("looking", 0.0)
+        self.cpu_seconds, self.looking = saved.get("cpu seconds", 0.0), saved.get("looking", 0.0)
         self.log, self.sums, self.best = saved["log"], saved["sums"], saved["best"]
         first = {name: began[name] for name in self._stage() if name in began}
         self.stages = saved.get("stages") or [[0, {**EARLIER, **first}]]
