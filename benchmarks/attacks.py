@@ -90,6 +90,8 @@ def networks(setting: Setting, budget: Linf, pairs: int) -> None:
         ("as it is", pgd(budget), ENGINE_GOAL),
         ("prepared, float32", replace(pgd(budget), fast="float32"), goals[0]),
         ("prepared, bfloat16", replace(pgd(budget), fast="bfloat16"), goals[1]),
+        ("compiled, float32", replace(pgd(budget), fast="compiled"), goals[0]),
+        ("compiled, bfloat16", replace(pgd(budget), fast="compiled-bfloat16"), goals[1]),
     ):
         row(label, setting, budget, attack, pairs, goal)
     print(f"{'bare loop':<24} {'':>9} {'1.00':<22} {robust(setting, budget, bare(setting, budget)):>7.1%}")

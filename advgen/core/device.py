@@ -2,12 +2,15 @@
 
 import os
 import re
+import shutil
 import warnings
 from typing import NamedTuple
 
 import torch
 
 from advgen.core.errors import BadArgument
+
+COMPILERS = ("g++", "c++", "clang++")
 
 
 class Device(NamedTuple):
@@ -45,6 +48,20 @@ def choose(device: str | None = None) -> Device:
     if number >= count:
         raise BadArgument(f"device {asked!r} was asked for, but the last CUDA device here is cuda:{count - 1}.")
     return Device(torch.device("cuda", number), f"{_cuda_name(number)}, asked for")
+
+
+def check_compiler(device: torch.device, what: str) -> None:
+    """torch.compile on a CPU needs a C++ compiler; `what` is to be compiled.
+
+    Raises:
+        BadArgument: there is none.
+    """
+    names = (os.environ.get("CXX"), *COMPILERS)
+    if device.type == "cpu" and not any(shutil.which(name) for name in names if name):
+        raise BadArgument(
+            f"compiling {what} for a CPU needs a C++ compiler, and none of {', '.join(COMPILERS)} was found; leave it "
+            "out, or install one."
+        )
 
 
 def cores() -> int:

@@ -43,7 +43,8 @@ class Square:
     share: float = 0.8  # of the image in the first window; halved nine times on the way
     samples: int = 1  # draws of a random target averaged a query
     stop: Literal["never", "success"] = "never"  # whether a sample leaves once its saved bytes fool
-    fast: Literal["no", "float32", "bfloat16"] = "no"  # ask a prepared copy of the network; the raw one judges
+    # ask a prepared copy of the network; the raw one judges
+    fast: Literal["no", "float32", "bfloat16", "compiled", "compiled-bfloat16"] = "no"
 
     def __post_init__(self) -> None:
         if self.queries < 1 or self.samples < 1:

@@ -1,4 +1,4 @@
-"""A target made ready for a search: BatchNorm folded into convolutions, channels-last, on request bfloat16.
+"""A target made ready for a search: BatchNorm folded into convolutions, channels-last; on request bfloat16, compiled.
 
 The copy is for the search alone; verdicts are the raw target's. A target that is no plain network of ours (a defended
 pipeline, a random one, a network that torch.fx cannot trace) keeps the parts that cannot be prepared as they are.
@@ -7,37 +7,62 @@ pipeline, a random one, a network that torch.fx cannot trace) keeps the parts th
 import copy
 import warnings
 from typing import Literal, final
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from advgen.core.device import check_compiler
 from advgen.core.targets import ModuleTarget
 from advgen.core.types import Target
 
-Fast = Literal["no", "float32", "bfloat16"]
+Fast = Literal["no", "float32", "bfloat16", "compiled", "compiled-bfloat16"]
+
+_compiled: "WeakKeyDictionary[nn.Module, dict[str, tuple[tuple[int, ...], nn.Module]]]" = WeakKeyDictionary()
 
 
-def prepare(target: Target, fast: Fast, *, compiled: bool = False) -> Target:
-    """`target` for a search in `fast` precision: "no" = itself, as is every target that is not one network.
+def prepare(target: Target, fast: Fast) -> Target:
+    """`target` for a search that is `fast`: "no" = itself, as is every target that is not one network.
 
-    `compiled` hands the copy to torch.compile: worth its minute for thousands of images only.
+    A compiled copy is float32 unless it says otherwise. Compiling takes up to a minute, once a network and process:
+    it pays for thousands of images.
+
+    Raises:
+        BadArgument: compiled for a CPU without a C++ compiler.
     """
     if fast == "no" or not isinstance(target, ModuleTarget) or target.stochastic or not target.differentiable:
         return target
-    network = folded(target.network)
-    network = network.to(memory_format=torch.channels_last).requires_grad_(False)
-    if fast == "bfloat16":
-        network = _in_bfloat16(network)
-    reader = _Reader(network, torch.bfloat16 if fast == "bfloat16" else torch.float32)
+    network = _compiled_copy(target.network, fast) if fast.startswith("compiled") else _copy(target.network, fast)
     return ModuleTarget(
-        torch.compile(reader) if compiled else reader,  # type: ignore[arg-type]
+        network,
         target.classes,
         target.image_shape,
         decision=target.decision,
         mean=target.mean,
         std=target.std,
     )
+
+
+def _copy(network: nn.Module, fast: Fast) -> nn.Module:
+    quick = folded(network).to(memory_format=torch.channels_last).requires_grad_(False)
+    if not fast.endswith("bfloat16"):
+        return _Reader(quick, torch.float32)
+    return _Reader(_in_bfloat16(quick), torch.bfloat16)
+
+
+def _compiled_copy(network: nn.Module, fast: Fast) -> nn.Module:
+    """The copy that was compiled for these weights before, or a new one."""
+    held = [*network.parameters(), *network.buffers()]
+    weights = tuple(number for tensor in held for number in (id(tensor), tensor._version))
+    copies = _compiled.setdefault(network, {})
+    if fast not in copies or copies[fast][0] != weights:
+        check_compiler(held[0].device if held else torch.device("cpu"), "the target")
+        reader = _copy(network, fast)
+        # A traced network has code of its own, and torch.compile counts and limits what it compiles by code.
+        reader.network.compile()
+        copies[fast] = (weights, reader)
+    return copies[fast][1]
 
 
 def folded(network: nn.Module) -> nn.Module:

@@ -64,7 +64,8 @@ class AutoAttack:
     samples: int = 20  # draws of a random target averaged a step (EOT)
     judged: int = 20  # fresh draws by which images are compared on a random target
     stop: Literal["never", "success"] = "never"  # whether a sample leaves a part once its saved bytes fool
-    fast: Literal["no", "float32", "bfloat16"] = "no"  # search a prepared copy of the network; the raw one judges
+    # search a prepared copy of the network; the raw one judges
+    fast: Literal["no", "float32", "bfloat16", "compiled", "compiled-bfloat16"] = "no"
     resume: str = ""  # folder in which what is done is kept; empty = none
 
     def __post_init__(self) -> None:

@@ -40,7 +40,8 @@ class APGD:
     momentum: float = 0.75  # weight of the new step; the last one's is 1 less it
     samples: int = 1  # draws of a random target averaged a step (EOT)
     stop: Literal["never", "success"] = "never"  # whether a sample leaves once its saved bytes fool
-    fast: Literal["no", "float32", "bfloat16"] = "no"  # search a prepared copy of the network; the raw one judges
+    # search a prepared copy of the network; the raw one judges
+    fast: Literal["no", "float32", "bfloat16", "compiled", "compiled-bfloat16"] = "no"
 
     def __post_init__(self) -> None:
         if self.steps < 1 or self.restarts < 1 or self.samples < 1:

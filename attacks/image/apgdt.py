@@ -47,7 +47,8 @@ class APGDT:
     rho: float = 0.75  # share of the steps between two checkpoints that must lower the loss
     samples: int = 1  # draws of a random target averaged a step (EOT)
     stop: Literal["never", "success"] = "never"  # whether a sample leaves once its saved bytes fool
-    fast: Literal["no", "float32", "bfloat16"] = "no"  # search a prepared copy of the network; the raw one judges
+    # search a prepared copy of the network; the raw one judges
+    fast: Literal["no", "float32", "bfloat16", "compiled", "compiled-bfloat16"] = "no"
 
     def __post_init__(self) -> None:
         if min(self.steps, self.candidates, self.restarts, self.samples) < 1:

@@ -34,7 +34,8 @@ class PGD:
     random_start: bool = True  # begin at a uniform point of the ball, else at the image
     samples: int = 1  # draws of a random target averaged a step (EOT)
     stop: Literal["never", "success"] = "never"  # whether a sample leaves once its saved bytes fool
-    fast: Literal["no", "float32", "bfloat16"] = "no"  # search a prepared copy of the network; the raw one judges
+    # search a prepared copy of the network; the raw one judges
+    fast: Literal["no", "float32", "bfloat16", "compiled", "compiled-bfloat16"] = "no"
 
     def run(self, target: Target, images: Tensor, goal: Goal, *, rng: SampleRng, meter: Meter) -> AttackResult:
         problem = Problem(target, Pixels(), self.budget, goal, images, rng, meter)

@@ -48,7 +48,8 @@ class CW:
     abort_early: bool = True  # end a sample's round when a tenth of the steps gains under 0.01%
     rounded: bool = True  # count a success only if the image rounded to bytes fools
     samples: int = 1  # draws of a random target averaged a step (EOT)
-    fast: Literal["no", "float32", "bfloat16"] = "no"  # search a prepared copy of the network; the raw one judges
+    # search a prepared copy of the network; the raw one judges
+    fast: Literal["no", "float32", "bfloat16", "compiled", "compiled-bfloat16"] = "no"
 
     def __post_init__(self) -> None:
         if self.searches < 1 or self.steps < 1 or self.samples < 1:

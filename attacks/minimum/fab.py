@@ -58,7 +58,8 @@ class FAB:
     beta: float = 0.9  # where between original and iterate the search goes on from after a success
     rounded: bool = True  # count a success only if the image rounded to bytes fools
     stop: Literal["never", "success"] = "never"  # whether a sample leaves once it is inside the budget's radius
-    fast: Literal["no", "float32", "bfloat16"] = "no"  # search a prepared copy of the network; the raw one judges
+    # search a prepared copy of the network; the raw one judges
+    fast: Literal["no", "float32", "bfloat16", "compiled", "compiled-bfloat16"] = "no"
 
     def __post_init__(self) -> None:
         if self.budget is not None and self.budget.name not in NORMS:

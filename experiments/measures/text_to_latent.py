@@ -7,24 +7,27 @@ vectors lack, or know from under 20 places, is not scored; it is named and count
 best of `candidates` latents by the joint space for each face; `best_of`, the same choice among the generator's own
 latents; `images`, the best of `candidates` generated images by the joint space of an encoder's latents of them;
 `captioned`, samples on which the captioner of the training sees what is asked for: what the generator can show and the
-two readers agree on, a ceiling for whatever learns from the captioner; `prior`, no choice at all. All but `images` make
-one image a face.
+two readers agree on, a ceiling for whatever learns from the captioner; `prior`, no choice at all; `together`, where
+`map` is a StyleGAN2 conditioned on phrase vectors from the start (recipe stylegan2, condition=captions), which is asked
+for mapping(z, phrase). All but `images` make one image a face.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, final
+from typing import Any, ClassVar, Literal, NamedTuple, final
 
 import torch
 from torch import Tensor
 
+from advgen.core import checkpoints
 from advgen.core.errors import BadArgument
 from advgen.core.files import sha256
 from advgen.core.images import grid, png_bytes, to_uint8
 from advgen.core.meter import Meter
 from advgen.core.perceptual import LPIPS, default_net
 from advgen.core.rng import stream_seed
+from advgen.core.specs import Card
 from advgen.core.types import TextEncoder
 from advgen.editing.joint_maps import RARE, best_of, latents_of, load_map
 from advgen.editing.joint_retrieval import Kept, answered, kept
@@ -43,6 +46,13 @@ from advgen.zoo.load import zoo_load
 POOL = 20_000  # samples that tell priors, and are the faces that diversity is compared with
 MEAN_OF = 16  # latents, for the place of a phrase among latents
 BATCH = 64
+
+
+class Conditioned(NamedTuple):
+    """A generator whose condition is a phrase vector, and its card, which names the vectors."""
+
+    network: StyleGAN2Generator
+    card: Card
 
 
 @final
@@ -75,7 +85,7 @@ class TextToLatent:
 
     map: str  # name of shipped weights, a path, or recipe:text_to_latent:vectors=...,seed={seed}
     again: str | None = None  # the same map of another seed, for stability
-    method: Literal["mapper", "reranked", "best_of", "images", "captioned", "prior"] = "mapper"
+    method: Literal["mapper", "reranked", "best_of", "images", "captioned", "prior", "together"] = "mapper"
     guidance: float = 2.0
     candidates: int = 16  # of reranked, best_of and images
     generator: str = "stylegan2_avatars_64"  # shipped name or path
@@ -101,8 +111,8 @@ class TextToLatent:
         generator = load_stylegan2(file).generator.requires_grad_(False)
         captioner, read_by = captioner_of(self.captioner)
         pool = own_samples(generator, file, captioner, read_by, POOL, "train")
-        loaded = load_map(self.map)
-        kind, of = str(loaded.card.args["encoder"]), str(loaded.card.args["vectors"])
+        loaded = _conditioned(self.map) if self.method == "together" else load_map(self.map)
+        kind, of = str(loaded.card.args.get("encoder", "phrase")), str(loaded.card.args["vectors"])
         text = encoder_of(of if kind == "phrase" else f"{kind}:{of}", loaded.card.seed)
         judge = zoo_load(self.judge)[0]
         faces = _Faces(self, generator, loaded.network, text, judge, pool, meter, seed)
@@ -144,10 +154,7 @@ class TextToLatent:
     def _map(self, loaded: Any, text: TextEncoder, pool: Part, faces: "_Faces") -> dict[str, float | None]:
         """What the map keeps, from its card and from phrases."""
         metrics = loaded.card.metrics
-        found: dict[str, float | None] = {
-            "r1_text": metrics["R@1 text to latent"], "r1_latent": metrics["R@1 latent to text"],
-            "rank_text": metrics["median rank text to latent"], "seconds": faces.seconds(),
-        }  # fmt: skip
+        found: dict[str, float | None] = {"seconds": faces.seconds()}
         phrases, quads = _asked.grid_of_phrases(pool.codes)
         known = [not _lacks(text, phrase, rare=False) for phrase in phrases]
         if not all(known):
@@ -155,11 +162,16 @@ class TextToLatent:
         vectors = text.encode(phrases)
         places = _places(loaded.network, vectors)
         order = kept(vectors, places, analogies=quads)
-        joint: Kept = kept(vectors, loaded.network.joint.of_text(vectors))
         found |= {
-            "distances": order.distances, "neighbours": order.neighbours, "joint_distances": joint.distances,
+            "distances": order.distances, "neighbours": order.neighbours,
             "analogies": order.analogies, "text_analogies": answered(vectors, quads) if quads else None,
         }  # fmt: skip
+        if self.method != "together":
+            joint: Kept = kept(vectors, loaded.network.joint.of_text(vectors))
+            found |= {
+                "r1_text": metrics["R@1 text to latent"], "r1_latent": metrics["R@1 latent to text"],
+                "rank_text": metrics["median rank text to latent"], "joint_distances": joint.distances,
+            }  # fmt: skip
         if self.again is not None:
             other = load_map(self.again)
             kind, of = str(other.card.args["encoder"]), str(other.card.args["vectors"])
@@ -193,10 +205,12 @@ class _Faces:
             return self.made(self.pool.w[_asked.satisfied(self.pool.codes, prompt.mask).nonzero()[:n, 0]])
         # The name alone: arms and seeds of a study are asked for the same faces.
         draws = torch.Generator().manual_seed(stream_seed(self.seed, f"faces/{prompt.name}", ""))
-        many = 1 if asked.method in ("mapper", "prior") else asked.candidates
-        size = self.network.mapper.z_dim if asked.method in ("mapper", "reranked") else self.generator.z_dim
+        many = 1 if asked.method in ("mapper", "prior", "together") else asked.candidates
+        size = _z_dim(self.network) if asked.method in ("mapper", "reranked", "together") else self.generator.z_dim
         z = torch.randn(n * many, size, generator=draws)
         vectors = self.text.encode([prompt.text]).expand(n, -1)
+        if asked.method == "together":
+            return self.made(_latents(self.network, vectors, z), self.network)
         if asked.method in ("mapper", "reranked"):
             return self.made(latents_of(self.network, vectors, z, guidance=asked.guidance, candidates=many))
         w = self.generator.mapping(z)
@@ -210,10 +224,11 @@ class _Faces:
         near = self.network.joint.of_latents(seen).unflatten(0, (n, many)) @ self.network.joint.of_text(vectors[:1])[0]
         return images.unflatten(0, (n, many))[torch.arange(n), near.argmax(1)]
 
-    def made(self, w: Tensor) -> Tensor:
+    def made(self, w: Tensor, by: StyleGAN2Generator | None = None) -> Tensor:
+        synthesis = (by or self.generator).synthesis
         self.meter.generator_calls += len(w)
         with torch.no_grad():
-            return torch.cat([to_uint8(self.generator.synthesis(some).clamp(0, 1)) for some in w.split(BATCH)])
+            return torch.cat([to_uint8(synthesis(some).clamp(0, 1)) for some in w.split(BATCH)])
 
     def right(self, images: Tensor, prompt: Prompt) -> list[bool]:
         """Whether all that was asked for is there, of each image."""
@@ -243,10 +258,10 @@ class _Faces:
         """CPU time of one latent among 64."""
         import time
 
-        z = torch.randn(64, self.network.mapper.z_dim, generator=torch.Generator().manual_seed(0))
+        z = torch.randn(64, _z_dim(self.network), generator=torch.Generator().manual_seed(0))
         vectors = self.text.encode(["a person with red hair"]).expand(64, -1)
         begun = time.process_time()
-        latents_of(self.network, vectors, z, guidance=self.asked.guidance)
+        _latents(self.network, vectors, z, guidance=self.asked.guidance)
         return (time.process_time() - begun) / 64
 
 
@@ -259,7 +274,36 @@ def _lacks(text: TextEncoder, phrase: str, *, rare: bool = True) -> Sequence[str
 @torch.no_grad()
 def _places(network: Any, vectors: Tensor) -> Tensor:
     """(N, D) the mean latent of each phrase, over the same z for all."""
-    z = torch.randn(MEAN_OF, network.mapper.z_dim, generator=torch.Generator().manual_seed(0))
+    z = torch.randn(MEAN_OF, _z_dim(network), generator=torch.Generator().manual_seed(0))
     return torch.stack([
-        latents_of(network, vector.expand(MEAN_OF, -1), z, guidance=1.0, steps=8).mean((0, 1)) for vector in vectors
+        _latents(network, vector.expand(MEAN_OF, -1), z, guidance=1.0, steps=8).mean((0, 1)) for vector in vectors
     ])  # fmt: skip
+
+
+def _z_dim(network: Any) -> int:
+    size: int = network.z_dim if isinstance(network, StyleGAN2Generator) else network.mapper.z_dim
+    return size
+
+
+@torch.no_grad()
+def _latents(network: Any, vectors: Tensor, z: Tensor, **guided: Any) -> Tensor:
+    """w of phrases, by a map or by the mapping network of a conditioned generator."""
+    if isinstance(network, StyleGAN2Generator):
+        return network.mapping(z, vectors)
+    return latents_of(network, vectors, z, **guided)
+
+
+def _conditioned(ref: str) -> Conditioned:
+    """The StyleGAN2 of a reference that was conditioned on phrase vectors, which its card names.
+
+    Raises:
+        BadArgument: it was conditioned on nothing, or on anything else.
+    """
+    path = located(ref)
+    network, card = load_stylegan2(path).generator.requires_grad_(False), checkpoints.read_card(path)
+    if card.args.get("condition") != "captions":
+        raise BadArgument(
+            f"{ref} was not conditioned on captions: method=together needs a StyleGAN2 of the recipe stylegan2 with "
+            "condition=captions."
+        )
+    return Conditioned(network, card)

@@ -33,7 +33,7 @@ class GanTraining(NamedTuple):
     splits: Splits
     conditions: Tensor | None  # of the train split, (N, its length)
     plan: GanPlan
-    keep: str = "generator"  # or all, or looks
+    keep: str = "generator"  # or all, looks, state
 
 
 def make_gan(training: GanTraining, work: Work) -> Card:
@@ -66,7 +66,8 @@ def make_gan(training: GanTraining, work: Work) -> Card:
     trained = run.train(resume=work.resume, meter=work.meter)
     if run.rank == 0:
         _save(training, work, args, trained, path)
-        state.unlink(missing_ok=True)
+        if training.keep != "state":
+            state.unlink(missing_ok=True)
     run.fabric.barrier()
     return checkpoints.read_card(path)
 
@@ -93,7 +94,7 @@ def _keep_look(
 
 def _save(training: GanTraining, work: Work, args: dict[str, Scalar], trained: Trained, path: Path) -> None:
     networks = {"G_ema": trained.generator}
-    if training.keep == "all":
+    if training.keep in ("all", "state"):
         networks |= {"G": trained.raw_generator, "D": trained.discriminator}
     tensors = {
         f"{name}.{key}": value.half() for name, net in networks.items() for key, value in net.state_dict().items()

@@ -9,7 +9,7 @@ DDP's wrapper the gradients of R1 and of path lengths would stay local in silenc
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,8 @@ from advgen.core.rng import stream_seed
 from advgen.generators.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator, growing, losses
 
 PHASES = ("generator", "path lengths", "discriminator", "R1")  # in the official program's order
+
+Fed = Literal["random", "last", "none"]  # noise maps drawn for every layer, for the last alone, for none
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,7 @@ class Step:
     path_mean: Tensor = field(default_factory=lambda: torch.zeros(()))
     real_signs: list[Tensor] = field(default_factory=list)  # of D's logits on real images, for adaptive augmentation
     grown: growing.Growth | None = None  # where a growing training stands
-    noise: bool = True  # without it all that is seen comes from w
+    noise: Fed = "random"  # what is not fed must come from w
 
     def due(self, phase: str, step: int) -> bool:
         """Whether a phase runs at this step."""
@@ -145,7 +147,8 @@ class Step:
             if mixes:
                 w = losses.mixed_styles(w, net.mapping(other, some), cutoff)
         sizes = [layer.noise_const.shape for layer in net.synthesis.convs()]
-        noise = [draws.normal(count, 1, *size) if self.noise else None for size in sizes]
+        fed = noise_fed(self.noise, net)
+        noise = [draws.normal(count, 1, *size) if f else None for size, f in zip(sizes, fed, strict=True)]
         if self.grown is not None:
             return growing.grown_images(net, w, self.grown, noise=noise), w
         return net.synthesis(w, noise=noise), w
@@ -166,6 +169,12 @@ class Conditions:
 
     real: Tensor
     generated: Tensor
+
+
+def noise_fed(noise: Fed, net: StyleGAN2Generator) -> list[bool]:
+    """Which layers get noise maps, from the first to the last."""
+    count = sum(1 for _ in net.synthesis.convs())
+    return [noise == "random" or (noise == "last" and layer == count - 1) for layer in range(count)]
 
 
 def average_gradients(parameters: Sequence[nn.Parameter], mean_over_processes: Callable[[Tensor], Tensor]) -> None:

@@ -24,7 +24,7 @@ from advgen.core.errors import BadArgument, BadFile, UserError
 from advgen.core.meter import Meter
 from advgen.core.rng import stream_seed
 from advgen.experiments.recipes._gan_batches import Batches
-from advgen.experiments.recipes._gan_phases import PHASES, Draws, Step, Weights, average_gradients
+from advgen.experiments.recipes._gan_phases import PHASES, Draws, Fed, Step, Weights, average_gradients, noise_fed
 from advgen.experiments.recipes._gan_watch import Look, not_finite
 from advgen.experiments.recipes._interrupts import Interrupts
 from advgen.experiments.recipes._train import exact
@@ -40,7 +40,7 @@ from advgen.generators.stylegan2 import (
 BETAS = (0.0, 0.99)  # of Adam
 # Arguments that may differ where a training is taken up again; all but its length stand on the card.
 EARLIER = {"noise": "random"}  # of states that do not say
-MAY_CHANGE = ("images", "precision", "learning_rate", "noise", "count", "data.train")
+MAY_CHANGE = ("images", "precision", "learning_rate", "noise", "count", "data.train", "keep")
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class GanPlan:
     augmentations: str = "bgc"  # preset of ada, or policy of diffaug
     ada_target: float = 0.6  # of the mean sign of D's logits on real images
     precision: Literal["32", "bf16"] = "32"  # of the two main phases
-    noise: Literal["random", "none"] = "random"  # fed to the generator's layers
+    noise: Fed = "random"  # to the generator's layers
     grow: int = 0  # images in which a size fades in, and as many on its own; 0 = the full size from the start
     every: int = 20_000  # images between two looks, at which the state is saved
     rollbacks: int = 2
@@ -140,7 +140,7 @@ class GanRun:
             self.augment,
             (lambda: torch.autocast(self.at.type, torch.bfloat16)) if self.plan.precision == "bf16" else None,
             torch.zeros((), device=self.at),
-            noise=self.plan.noise == "random",
+            noise=self.plan.noise,
         )
         self.step, self.attempt, self.seconds, self.cpu_seconds, self.looking = 0, 0, 0.0, 0.0, 0.0
         self.log: list[dict[str, Any]] = []
@@ -338,14 +338,15 @@ class GanRun:
         before, now = {**EARLIER, **self.stages[-1][1]}, self._stage()
         if before != now:
             self.stages = [*self.stages, [self.step * self.plan.batch_size, now]]
-        if before["noise"] == "random" and now["noise"] == "none":
+        if before["noise"] == "random" and now["noise"] != "random":
             self._forget_noise()
 
     def _forget_noise(self) -> None:
         """What noise has drawn so far must come from w from here on; scores of before do not compare."""
         for net in (self.g, self.averaged):
-            for layer in net.synthesis.convs():
-                layer.noise_strength.data.zero_()
+            for layer, fed in zip(net.synthesis.convs(), noise_fed(self.plan.noise, net), strict=True):
+                if not fed:
+                    layer.noise_strength.data.zero_()
         self.best = {}
 
     def _stage(self) -> dict[str, Any]:

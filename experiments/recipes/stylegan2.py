@@ -68,13 +68,14 @@ class StyleGAN2:
     augment: Literal["none", "ada", "diffaug"] = "none"
     augmentations: str = ""  # "" = bgc of ada; color,translation,cutout of diffaug
     precision: Literal["32", "bf16"] = "32"  # of the two main losses
-    noise: Literal["random", "none"] = "random"  # none: all that is seen comes from w, nothing from noise maps
+    # none: all that is seen comes from w, nothing from noise maps; last: these reach the last layer alone, as grain
+    noise: Literal["random", "last", "none"] = "random"
     grow: int = 0  # images in which each size fades in (progressive growing); 0 = the full size from the start
     every: int = 20_000  # images between two looks
     rollbacks: int = 2  # times that a training whose numbers are not finite may go back
     # all = the trained generator and the discriminator as well; looks = the averaged generator of each look as well,
-    # as IMAGES.safetensors in NAME.progress
-    keep: Literal["generator", "all", "looks"] = "generator"
+    # as IMAGES.safetensors in NAME.progress; state = all, and the finished training may go on to more images
+    keep: Literal["generator", "all", "looks", "state"] = "generator"
     name: str | None = None  # of the checkpoint; None = from the arguments
 
     def train(self, out: Path, *, seed: int, device: str, resume: bool, limit: int | None, meter: Meter) -> Card:

@@ -12,12 +12,17 @@ DESCRIPTION = (
     "that no method sees reads the saved bytes. Avatars alone: no pictures of real people stand behind these numbers."
 )
 TRAINED = "recipe:text_to_latent:vectors={vectors},width=128,epochs=8{more},seed={seed}"
+CONDITIONED = (
+    "recipe:stylegan2:size=64,count=20000,images=100000,batch_size=16,channel_base=1024,r1_gamma=0.5,precision=bf16,"
+    "noise=last,condition=captions,vectors=wikipedia_glove,seed={seed}"
+)
 OWN_SEED = "{seed}"
 GLOVE = "GloVe Wikipedia"
 RANDOM = "random vectors"
 CLIP = "CLIP"
 SHUFFLED = "shuffled captions"
 ANY = "any sample"
+TOGETHER = "generator and GloVe trained together"
 VECTORS = {
     GLOVE: "wikipedia_glove",
     "Word2Vec Wikipedia": "wikipedia_skip_gram",
@@ -49,6 +54,7 @@ def study() -> Study:
                     [
                         {"arm": SHUFFLED, "args": _map(VECTORS[GLOVE], ",shuffled=true")},
                         *(_chosen(name) for name in METHODS),
+                        {"arm": TOGETHER, "args": {"map": CONDITIONED, "method": "together"}},
                         _against(GLOVE),
                         _against(RANDOM),
                     ],
@@ -116,4 +122,5 @@ def _claims() -> list[dict[str, Any]]:
             "best of 16 images",
         ),
         claim("The joint space's choice adds to the mapper", "seen", GLOVE, 0.0, "the mapper alone"),
+        claim("A generator trained with the phrases does as asked more often", "seen", TOGETHER, 0.0, GLOVE),
     ]

@@ -1,5 +1,7 @@
 """A prepared copy of a network answers as the raw one does, and the raw one has the verdict."""
 
+import shutil
+
 import pytest
 import torch
 from torch import nn
@@ -9,6 +11,7 @@ from advgen.attacks.engine._prepared import folded
 from advgen.attacks.image.apgd import APGD
 from advgen.contracts import toys
 from advgen.core.budgets import Linf
+from advgen.core.errors import BadArgument
 from advgen.core.goals import make_goal
 from advgen.core.meter import Meter
 from advgen.core.rng import SampleRng
@@ -70,7 +73,18 @@ def test_logits_of_a_bfloat16_search_are_finer_than_bfloat16():
     assert not torch.equal(logits, logits.to(torch.bfloat16).float())
 
 
-@pytest.mark.parametrize(("fast", "atol"), [("float32", 1e-5), ("bfloat16", 0.1)])
+needs_compiler = pytest.mark.skipif(not shutil.which("g++"), reason="no C++ compiler")
+
+
+@pytest.mark.parametrize(
+    ("fast", "atol"),
+    [
+        ("float32", 1e-5),
+        ("bfloat16", 0.1),
+        pytest.param("compiled", 1e-5, marks=[needs_compiler, pytest.mark.slow]),
+        pytest.param("compiled-bfloat16", 0.1, marks=[needs_compiler, pytest.mark.slow]),
+    ],
+)
 def test_logits_are_those_of_the_raw_network_in_float32(fast, atol):
     raw = target()
     before = {k: v.clone() for k, v in raw.network.state_dict().items()}
@@ -81,6 +95,25 @@ def test_logits_are_those_of_the_raw_network_in_float32(fast, atol):
     assert all(torch.equal(before[k], v) for k, v in raw.network.state_dict().items())
     assert all(p.requires_grad for p in raw.network.parameters())
     assert raw.network.training
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_a_compiled_copy_serves_any_batch_until_the_weights_change():
+    raw = target()
+    quick = prepare(raw, "compiled")
+    assert prepare(raw, "compiled").network is quick.network
+    for count in (6, 3, 1):
+        torch.testing.assert_close(quick(IMAGES[:count]).logits, raw(IMAGES[:count]).logits, rtol=1e-3, atol=1e-5)
+    with torch.no_grad():
+        raw.network[0].weight.mul_(2.0)
+    torch.testing.assert_close(prepare(raw, "compiled")(IMAGES).logits, raw(IMAGES).logits, rtol=1e-3, atol=1e-5)
+
+
+def test_compiling_without_a_compiler_is_refused(monkeypatch):
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(BadArgument, match=r"compiling the target for a CPU needs a C\+\+ compiler"):
+        prepare(target(), "compiled")
 
 
 def test_a_target_that_is_no_plain_network_stays_itself():

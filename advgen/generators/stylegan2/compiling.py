@@ -4,13 +4,8 @@ Nothing here needs it. It pays where one shape is asked for hundreds of times (i
 a C++ compiler on a CPU. Images agree to about 1e-6 with those of the plain network.
 """
 
-import os
-import shutil
-
-from advgen.core.errors import BadArgument
+from advgen.core.device import check_compiler
 from advgen.generators.stylegan2.generator import StyleGAN2Generator
-
-COMPILERS = ("g++", "c++", "clang++")
 
 
 def compile_synthesis(generator: StyleGAN2Generator) -> StyleGAN2Generator:
@@ -21,11 +16,6 @@ def compile_synthesis(generator: StyleGAN2Generator) -> StyleGAN2Generator:
     Raises:
         BadArgument: on a CPU without a C++ compiler.
     """
-    on_cpu = next(generator.parameters()).device.type == "cpu"
-    if on_cpu and not any(shutil.which(name) for name in (os.environ.get("CXX"), *COMPILERS) if name):
-        raise BadArgument(
-            "compiling the generator for a CPU needs a C++ compiler, and none of g++, c++ and clang++ was found; "
-            "leave it out, or install one."
-        )
+    check_compiler(next(generator.parameters()).device, "the generator")
     generator.synthesis.compile(dynamic=False)
     return generator

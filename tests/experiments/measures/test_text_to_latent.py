@@ -3,10 +3,11 @@
 import pytest
 import torch
 
+from advgen.core.errors import BadArgument
 from advgen.experiments.avatars import sample
 from advgen.experiments.avatars.people import held_out
 from advgen.experiments.avatars.synonyms import UNSEEN
-from advgen.experiments.measures import _asked
+from advgen.experiments.measures import _asked, text_to_latent
 from advgen.experiments.recipes._phrases import prior
 from advgen.experiments.recipes._prompts import codes, mask
 
@@ -67,3 +68,8 @@ def test_what_is_not_known_leaves_the_analogies_that_still_stand(shown) -> None:
     assert 0 < len(left) < len(quads)
     before = {tuple(phrases[k] for k in quad) for quad in quads}
     assert {tuple(kept[k] for k in quad) for quad in left} < before
+
+
+def test_a_generator_without_phrases_cannot_stand_for_one_trained_with_them() -> None:
+    with pytest.raises(BadArgument, match="was not conditioned on captions"):
+        text_to_latent._conditioned("stylegan2_fashion_32")

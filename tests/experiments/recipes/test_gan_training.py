@@ -14,6 +14,7 @@ from PIL import Image
 from advgen.core.checkpoints import load_state
 from advgen.core.errors import BadArgument, BadFile, UserError
 from advgen.core.meter import Meter
+from advgen.experiments.measures import text_to_latent
 from advgen.experiments.recipes._gan_batches import Batches, shifted
 from advgen.experiments.recipes._gan_phases import PHASES, Draws, Weights
 from advgen.experiments.recipes._gan_train import GanPlan, GanRun
@@ -267,6 +268,18 @@ def test_a_training_goes_on_without_noise_and_forgets_what_noise_had_learnt(tmp_
         assert all(float(layer.noise_strength) == 0 for layer in net.synthesis.convs())
 
 
+def test_noise_for_the_last_layer_alone_is_learnt_by_it_alone(tmp_path):
+    shorter = run(tmp_path, steps=2, noise="none")
+    shorter.train(resume=False, meter=Meter())
+    shorter._save()
+    longer = run(tmp_path, steps=6, noise="last")
+    trained = longer.train(resume=True, meter=Meter())
+    assert [stage["noise"] for _, stage in trained.cost["stages"]] == ["none", "last"]
+    *before, last = [float(layer.noise_strength) for layer in trained.generator.synthesis.convs()]
+    assert last != 0
+    assert not any(before)
+
+
 def test_without_noise_nothing_is_learnt_of_it_and_images_hang_on_w_alone(tmp_path):
     trained = run(tmp_path, steps=2, noise="none").train(resume=False, meter=Meter())
     net = trained.generator
@@ -401,6 +414,11 @@ def test_a_generator_is_conditioned_on_the_phrase_vectors_of_captions(tmp_path):
     recipe = StyleGAN2(**ARGS, name="toy", condition="captions", vectors=str(vectors))
     recipe.train(tmp_path, seed=0, device="cpu", resume=False, limit=2, meter=Meter())
     assert load_stylegan2(tmp_path / "toy.safetensors").generator.c_dim == 5
+    together = text_to_latent._conditioned(str(tmp_path / "toy.safetensors"))
+    assert together.card.args["vectors"] == str(vectors)
+    z = torch.randn(1, text_to_latent._z_dim(together.network), generator=torch.Generator().manual_seed(0))
+    one, other = (text_to_latent._latents(together.network, torch.eye(5)[k : k + 1], z) for k in (0, 1))
+    assert not torch.equal(one, other)
     with pytest.raises(BadArgument, match="needs word vectors"):
         StyleGAN2(**ARGS, condition="captions").train(
             tmp_path, seed=0, device="cpu", resume=False, limit=2, meter=Meter()

@@ -11,7 +11,7 @@ from advgen.embeddings.encoders.clip import CLIP
 from advgen.experiments.data._load import load
 from advgen.experiments.recipes import _prompts as prompts
 from advgen.experiments.recipes._captions import attributes_of
-from advgen.experiments.recipes._ship import SHIPPED, ship
+from advgen.experiments.recipes._ship import SHIPPED, Shipped, ship
 from advgen.zoo.load import shipped, zoo_load
 
 FOLDER = checkpoints.places()[0]
@@ -89,6 +89,18 @@ def test_the_perceptual_stand_in_says_what_it_stands_in_for_and_how_well_it_rank
     correlations = {name: value for name, value in card.metrics.items() if name.startswith("spearman")}
     assert len(correlations) == 6
     assert min(correlations.values()) > 0.9
+
+
+def test_stages_are_one_training_whose_card_tells_them(tmp_path, monkeypatch):
+    args = {"name": "toy", "size": 32, "count": 48, "images": 48, "batch_size": 8, "every": 24, "noise": "none"}
+    small = {"channel_base": 128, "channel_max": 8}
+    monkeypatch.setitem(SHIPPED, "toy", Shipped("stylegan2", args | small, before=({"images": 24, "noise": "random"},)))
+    ship(["toy"], tmp_path)
+    card = checkpoints.read_card(tmp_path / "toy.safetensors")
+    assert [(images, how["noise"]) for images, how in card.cost["stages"]] == [(0, "random"), (24, "none")]
+    assert card.cost["images"] == 48
+    assert card.args["keep"] == "generator"
+    assert not (tmp_path / "toy.state.safetensors").exists()
 
 
 def test_a_name_that_is_not_shipped_is_refused_before_anything_is_trained(tmp_path):
