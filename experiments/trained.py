@@ -10,8 +10,9 @@ from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
 
-from advgen.core import registry
+from advgen.core import checkpoints, registry
 from advgen.core.errors import BadArgument
+from advgen.core.files import sha256
 from advgen.experiments.data._files import cache_folder
 
 PREFIX = "recipe:"
@@ -77,4 +78,13 @@ def _cut(ref: str) -> tuple[str, str]:
 
 def _folder(ref: str) -> Path:
     name = re.sub(r"\W+", "-", Path(_cut(ref)[0]).name)
-    return cache_folder() / "trained" / f"{name}-{blake2b(ref.encode(), digest_size=6).hexdigest()}"
+    key = "\n".join([ref, *_shipped_in(ref)])
+    return cache_folder() / "trained" / f"{name}-{blake2b(key.encode(), digest_size=6).hexdigest()}"
+
+
+def _shipped_in(ref: str) -> list[str]:
+    """Hashes of shipped weights that a reference names, itself or by its recipe's defaults: a part of its key."""
+    defaults = registry.defaults("recipes", _cut(ref)[0]).values()
+    named = {*re.findall(r"[\w.-]+", ref), *(value for value in defaults if isinstance(value, str))}
+    files = (checkpoints.places()[0] / f"{word}.safetensors" for word in sorted(named))
+    return [sha256(file) for file in files if file.is_file()]
