@@ -14,14 +14,14 @@ DESCRIPTION = (
     "LPIPS, PSNR and SSIM are measured on the re-synthesis rounded to bytes. Seconds are the processor's own."
 )
 ARMS: dict[str, dict[str, Any]] = {
-    "optimiser, W+": {"method": "image2stylegan", "space": "w+", "steps": 350},
-    "optimiser, W": {"method": "image2stylegan", "space": "w", "steps": 350},
+    "optimiser, W+": {"method": "image2stylegan", "space": "w+", "steps": 220},
+    "optimiser, W": {"method": "image2stylegan", "space": "w", "steps": 220},
     "encoder": {"method": "encoder"},
-    "encoder, then optimiser": {"method": "hybrid", "steps": 350},
-    "pivotal tuning": {"method": "pivotal", "steps": 150},
+    "encoder, then optimiser": {"method": "hybrid", "steps": 220},
+    "pivotal tuning": {"method": "pivotal", "steps": 100},
 }
 AVATARS, FACES = "avatars", "real faces"
-COUNTS = {AVATARS: 16, FACES: 8}
+COUNTS = {AVATARS: 64, FACES: 8}
 SECONDS = (0.1, 0.3, 1, 3, 10)
 
 

@@ -18,7 +18,7 @@ DESCRIPTION = (
     "the other face, the best of as many draws. No image stopped at its first success. Rows of clean images are base "
     "rates. Photographs have no generator here, so they are attacked in pixels alone."
 )
-COUNT = 48  # avatars; photographs are those of the test persons
+COUNT = 32  # avatars; photographs are those of the test persons
 STEPS = 40  # gradient steps, parts of a way, draws
 BOUND = "0.1"  # LPIPS to the original
 NET = "squeeze"  # of the bound, in the search and for the judge: a bound in one network is none in another
@@ -96,7 +96,6 @@ def _grids() -> list[dict[str, Any]]:
         ),
         grid([MATCHER], (*ATTACKS, INVERTED, EDIT), ["evade-identity"]),
         grid([CLIP], (PGD, SEMANTIC, PIXELS, INVERTED, DRAWS), ["untargeted"]),
-        grid(list(AGAIN), (PGD, TEXT, PIXELS, INVERTED), [TAKEN_FOR]),
         {
             "data": [photographs],
             "targets": [PHOTOGRAPHS],
@@ -106,6 +105,7 @@ def _grids() -> list[dict[str, Any]]:
             "defenses": ["none", "purify/jpeg"],
             "knowledge": ["oblivious", "adaptive"],
         },
+        grid(list(AGAIN), (PGD, TEXT, PIXELS, INVERTED), [TAKEN_FOR]),
     ]  # fmt: skip
 
 
