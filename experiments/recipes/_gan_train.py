@@ -338,16 +338,16 @@ class GanRun:
         before, now = {**EARLIER, **self.stages[-1][1]}, self._stage()
         if before != now:
             self.stages = [*self.stages, [self.step * self.plan.batch_size, now]]
-        if before["noise"] == "random" and now["noise"] != "random":
+        if before["noise"] != now["noise"]:
             self._forget_noise()
 
     def _forget_noise(self) -> None:
-        """What noise has drawn so far must come from w from here on; scores of before do not compare."""
+        """What noise has drawn so far must come from w from here on; scores of before do not compare then."""
         for net in (self.g, self.averaged):
             for layer, fed in zip(net.synthesis.convs(), noise_fed(self.plan.noise, net), strict=True):
-                if not fed:
+                if not fed and float(layer.noise_strength):
                     layer.noise_strength.data.zero_()
-        self.best = {}
+                    self.best = {}
 
     def _stage(self) -> dict[str, Any]:
         """What may change where a training is taken up again, but for its length."""

@@ -1,5 +1,6 @@
 """Which way of putting an image into the latent space is nearest after how many seconds, and W against W+."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from advgen.core import checkpoints
@@ -22,23 +23,33 @@ ARMS: dict[str, dict[str, Any]] = {
 }
 AVATARS, FACES = "avatars", "real faces"
 COUNTS = {AVATARS: 64, FACES: 8}
+FEWER = {"optimiser, W": 16, "pivotal tuning": 16}  # avatars of arms that no claim needs more of
 SECONDS = (0.1, 0.3, 1, 3, 10)
 
 
 def study() -> Study:
     """Five arms on two kinds of images."""
     faces = checkpoints.data_home() / "images" / "faces" / "lfw"
-    places: list[dict[str, Any]] = [{"label": AVATARS, "args": {"data": "avatars", "count": COUNTS[AVATARS]}}]
+
+    def arms(*names: str) -> list[dict[str, Any]]:
+        return [{"arm": name, "args": ARMS[name]} for name in names]
+
+    def of_avatars(count: int, names: Iterable[str]) -> dict[str, Any]:
+        return {"label": AVATARS, "args": {"data": "avatars", "count": count}, "arms": arms(*names)}
+
+    many = [name for name in ARMS if name not in FEWER]
+    places = [of_avatars(COUNTS[AVATARS], many), *(of_avatars(n, [name]) for name, n in FEWER.items())]
     if faces.is_dir():
-        places.append({"label": FACES, "args": {"data": f"folder:{faces}", "count": COUNTS[FACES]}})
-    arms = [{"arm": name, "args": args} for name, args in ARMS.items()]
+        places.append(
+            {"label": FACES, "args": {"data": f"folder:{faces}", "count": COUNTS[FACES]}, "arms": arms(*ARMS)}
+        )
     return parse(
         {
             "name": "inversion",
             "question": QUESTION,
             "description": DESCRIPTION,
-            "measurements": [{"measure": "inversion", "arms": arms, "seeds": [0], **place} for place in places],
-            "claims": _claims(with_faces=len(places) > 1),
+            "measurements": [{"measure": "inversion", "seeds": [0], **place} for place in places],
+            "claims": _claims(with_faces=faces.is_dir()),
         },
         "inversion",
     )
