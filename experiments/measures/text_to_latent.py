@@ -48,7 +48,7 @@ MEAN_OF = 16  # latents, for the place of a phrase among latents
 BATCH = 64
 
 
-class Conditioned(NamedTuple):
+class _Conditioned(NamedTuple):
     """A generator whose condition is a phrase vector, and its card, which names the vectors."""
 
     network: StyleGAN2Generator
@@ -293,7 +293,7 @@ def _latents(network: Any, vectors: Tensor, z: Tensor, **guided: Any) -> Tensor:
     return latents_of(network, vectors, z, **guided)
 
 
-def _conditioned(ref: str) -> Conditioned:
+def _conditioned(ref: str) -> _Conditioned:
     """The StyleGAN2 of a reference that was conditioned on phrase vectors, which its card names.
 
     Raises:
@@ -306,4 +306,4 @@ def _conditioned(ref: str) -> Conditioned:
             f"{ref} was not conditioned on captions: method=together needs a StyleGAN2 of the recipe stylegan2 with "
             "condition=captions."
         )
-    return Conditioned(network, card)
+    return _Conditioned(network, card)

@@ -13,8 +13,8 @@ DESCRIPTION = (
 )
 TRAINED = "recipe:text_to_latent:vectors={vectors},width=128,epochs=8{more},seed={seed}"
 CONDITIONED = (
-    "recipe:stylegan2:size=64,count=20000,images=60000,batch_size=16,channel_base=1024,r1_gamma=0.5,precision=bf16,"
-    "noise=none,condition=captions,vectors=wikipedia_glove,seed={seed}"
+    "recipe:stylegan2:size=64,count=20000,images=100000,batch_size=16,channel_base=1024,r1_gamma=0.5,precision=bf16,"
+    "noise=last,condition=captions,vectors=wikipedia_glove,seed={seed}"
 )
 OWN_SEED = "{seed}"
 GLOVE = "GloVe Wikipedia"
