@@ -345,7 +345,7 @@ class GanRun:
         """What noise has drawn so far must come from w from here on; scores of before do not compare then."""
         for net in (self.g, self.averaged):
             for layer, fed in zip(net.synthesis.convs(), noise_fed(self.plan.noise, net), strict=True):
-                if not fed and float(layer.noise_strength):
+                if not fed and float(layer.noise_strength.detach()):
                     layer.noise_strength.data.zero_()
                     self.best = {}
 
