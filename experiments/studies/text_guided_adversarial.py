@@ -135,7 +135,7 @@ def _claims() -> list[dict[str, Any]]:
     return [
         claim("Latent PGD is taken for the other person in at least 60% of the images", pgd, None, margin=0.6),
         claim(
-            "In style channels, at half the distance, it is so in at least 60%", at(STYLES, budget=f"Lpips {NEARER}"),
+            "In style channels, at half the distance, it is so in at least 60%", at(STYLES, radius=NEARER),
             None, margin=0.6,
         ),
         claim("The search does what the sentence alone does not", text, at(EDIT)),

@@ -60,7 +60,7 @@ def study() -> Study:
                     ],
                     [0],
                 ),
-                _entry([_arm(RANDOM)], [3, 4], "more seeds"),
+                _entry([_arm(RANDOM)], [3, 4]),
             ],
             "claims": _claims(),
         },
