@@ -1,6 +1,7 @@
 """Trains the shipped weights again: `python -m advgen.experiments.recipes._ship [NAME ...]`, all of them without names.
 
-On the same machine with one thread the files come out byte by byte the same. Each card says what its training cost.
+On the same machine with as many threads the files come out byte by byte the same: one, but two for
+`stylegan2_avatars_64` after its first stage. Each card says what its training cost.
 `perceptual_embedded` needs the pictures and the SqueezeNet file in `ADVGEN_DATA`.
 """
 
